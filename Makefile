@@ -1,0 +1,59 @@
+# 本のコマンド。読者と著者が使うものは `make help` に出る。
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+# 複製した木が元の木の.venvを借りていても、この木のコードを動かす
+export PYTHONPATH := $(CURDIR)/src
+export PYTHONUNBUFFERED := 1
+K ?=
+READY := .venv/ready
+NODE_READY := src/verified_book/node_modules/.package-lock.json
+SPHINX := python -m sphinx -W -n -j auto -c . -d _build/doctrees
+.DEFAULT_GOAL := help
+.PHONY: help html test doctest accept serve lint links data lock clean
+
+help: ## この一覧を表示する
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+html: $(READY) $(NODE_READY) data ## 本を組み立てる（初めての時は、必要なものもすべて用意する）
+	@$(SPHINX) docs _build/html
+	@echo "できました。make serve で読むか、$(CURDIR)/_build/html/index.html をブラウザーで開いてください。"
+
+test: html ## ライブラリ、章、サイトをすべて確かめる
+	@python -m pytest
+
+doctest: $(READY) data ## 本文とdocstringの例を確かめる（K=tensor で章を選ぶ）
+	@python -m pytest docs src tests/chapters $(if $(K),-k "$(K)")
+
+accept: $(READY) data ## 実際の出力を期待値に書き込む（K=tensor で章を選ぶ）
+	@python -m verified_book.accept $(K)
+
+serve: $(READY) $(NODE_READY) data ## 組み立てて127.0.0.1で開き、変更のたびに組み立て直す
+	@python -m sphinx_autobuild --host 127.0.0.1 --watch src --watch imgs -n -c . -d _build/doctrees docs _build/html
+
+lint: $(READY) $(NODE_READY) ## コードと日本語の書き方を確かめる
+	@ruff format --check --quiet . && ruff check --quiet .
+	@cd src/verified_book && npx --no-install textlint --config textlint/textlintrc.json "../../docs/**/*.md" ../../README.md
+	@python -m verified_book.lint
+
+links: html ## できあがったサイトの内部リンクとアンカーを確かめる
+	@lychee --offline --include-fragments --no-progress _build/html
+
+data: $(READY) ## MNISTをdata/に置き、中身を確かめる
+	@python -m entering_pytorch.data --root data
+
+lock: $(READY) ## requirements.lockを作り直す
+	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate -o requirements.lock.part pyproject.toml
+	@grep -vE '^(nvidia-|cuda-|triton)' requirements.lock.part > requirements.lock && rm requirements.lock.part
+
+clean: ## 組み立てたものと実行結果を消す（.venvとdataは残す）
+	@rm -rf _build
+
+# 途中で止められたインストールは信用せず、初めからやり直す
+$(READY): requirements.lock pyproject.toml
+	@if [ -e .venv/installing ]; then rm -rf .venv; fi; $(PYTHON) -m venv .venv && touch .venv/installing
+	python -m pip install --disable-pip-version-check -r requirements.lock && python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@rm .venv/installing && touch $@
+
+$(NODE_READY): src/verified_book/package.json src/verified_book/package-lock.json $(READY)
+	npm ci --prefix src/verified_book --no-audit --no-fund && touch $@
