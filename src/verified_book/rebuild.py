@@ -1,0 +1,32 @@
+"""失敗した組み立ては、直すまで何度でも失敗させるSphinx拡張。
+
+Sphinxは読み終えたページを覚えておくので、警告で失敗した組み立てをもう一度行うと成功してしまう。
+始めに印を置き、成功したときだけ消す。印が残っていたら（失敗しても、途中で止められても）全部読み直す。
+"""
+
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+MARK = "unfinished"
+
+
+def _begin(app: Sphinx) -> None:
+    mark = Path(app.doctreedir) / MARK
+    if mark.exists():
+        # 環境は作り直すが、実行結果は残るので、セルは動かない
+        app.env.all_docs.clear()
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+
+
+def _end(app: Sphinx, exception: Exception | None) -> None:
+    # 終了状態はこの後で決まるので、警告の数を見る（-W では警告が一つでもあれば失敗になる）
+    if exception is None and app._warncount == 0:
+        (Path(app.doctreedir) / MARK).unlink(missing_ok=True)
+
+
+def setup(app: Sphinx) -> dict[str, object]:
+    app.connect("builder-inited", _begin)
+    app.connect("build-finished", _end, priority=999)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
