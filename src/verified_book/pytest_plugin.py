@@ -103,7 +103,7 @@ class ExampleItem(SybilItem):
         return str(self.id)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        return self.path, self.example.line - 1, self.nodeid
+        return self.path, self.example.line - 1, f"{self.path.name} {self.example.line}行目"
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, SybilFailure):
@@ -132,12 +132,12 @@ class VerifiedBook:
         chapters = Sybil(
             parsers=[_CellExamples(book, self.chapters, self.failures), _FencedExamples()],
             path=str(book.root / book.chapters),
-            patterns=["**/*.md"],
+            patterns=["*.md"],
         )
         library = Sybil(
             parsers=[_DocstringExamples()],
             path=str(book.root / book.sources),
-            patterns=["**/*.py"],
+            patterns=["*.py"],
             document_types={".py": PythonDocStringDocument},
         )
         self.sybils = [chapters, library]
