@@ -51,9 +51,9 @@ clean: ## 組み立てたものと実行結果を消す（.venvとdataは残す�
 
 # 途中で止められたインストールは信用せず、初めからやり直す
 $(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11以上が必要です。make PYTHON=python3.12 のように指定してください。")'
 	@if [ -e .venv/installing ]; then rm -rf .venv; fi; $(PYTHON) -m venv .venv && touch .venv/installing
-	python -m pip install --disable-pip-version-check -r requirements.lock && python -m pip install --quiet --disable-pip-version-check --no-deps -e .
-	@rm .venv/installing && touch $@
+	python -m pip install --disable-pip-version-check -r requirements.lock && python -m pip install --quiet --disable-pip-version-check --no-deps -e . && mv .venv/installing $@
 
 $(NODE_READY): src/verified_book/package.json src/verified_book/package-lock.json $(READY)
 	npm ci --prefix src/verified_book --no-audit --no-fund && touch $@

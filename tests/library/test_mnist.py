@@ -1,0 +1,316 @@
+"""src/entering_pytorch/mnist.pyの試験。MNISTと同じ形式の、ごく小さなデータを使う。"""
+
+import copy
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn, optim
+from torch.utils.data import DataLoader, TensorDataset
+from torchvision import datasets
+
+from entering_pytorch import mnist
+
+CPU = torch.device("cpu")
+LINE = re.compile(r"Epoch \d+: (Train loss \d\.\d{4}|Test loss \d\.\d{4}, Accuracy \d+\.\d\d %)")
+
+
+def write_split(raw: Path, split: str, count: int) -> None:
+    """``count`` 枚の乱数の画像を、MNISTと同じ形式で書く。"""
+    generator = torch.Generator().manual_seed(count)
+    images = torch.randint(256, (count, 28, 28), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(count, dtype=torch.uint8) % 10
+    header = struct.pack(">4i", 0x803, count, 28, 28)
+    (raw / f"{split}-images-idx3-ubyte").write_bytes(header + images.numpy().tobytes())
+    header = struct.pack(">2i", 0x801, count)
+    (raw / f"{split}-labels-idx1-ubyte").write_bytes(header + labels.numpy().tobytes())
+
+
+@pytest.fixture
+def root(tmp_path):
+    """訓練データ25枚、テストデータ15枚だけの、小さなMNIST。"""
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    write_split(raw, "train", 25)
+    write_split(raw, "t10k", 15)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def ragged():
+    """5枚を2枚ずつ返すDataLoader。最後のミニバッチだけが1枚になる。"""
+    torch.manual_seed(0)
+    x = torch.randn(5, 1, 28, 28)
+    t = torch.tensor([3, 1, 4, 1, 5])
+    return x, t, DataLoader(TensorDataset(x, t), batch_size=2)
+
+
+def mean_of_batch_means(model, criterion, loader) -> float:
+    """ミニバッチの平均を、大きさを見ずに平均する。植えた誤り。"""
+    losses = [criterion(model(x), t).item() for x, t in loader]
+    return sum(losses) / len(losses)
+
+
+# -- モデル -------------------------------------------------------------------
+
+
+def test_shapes_and_parameters():
+    model = mnist.Net()
+    output = model(torch.randn(3, 1, 28, 28))
+    assert output.shape == (3, 10)
+    assert output.dtype == torch.float32
+    torch.testing.assert_close(output.exp().sum(dim=1), torch.ones(3))
+    assert sum(p.numel() for p in model.parameters()) == 277_670
+
+
+def test_another_image_size_is_refused():
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        mnist.Net()(torch.randn(4, 1, 44, 44))
+
+
+# -- 学習と評価 ---------------------------------------------------------------
+
+
+def test_one_step_lowers_the_loss():
+    torch.manual_seed(0)
+    x, t = torch.randn(8, 1, 28, 28), torch.arange(8)
+    model, criterion = mnist.Net(), nn.NLLLoss()
+    loader = DataLoader(TensorDataset(x, t), batch_size=8)
+    before = criterion(model(x), t).item()
+    returned = mnist.train(model, CPU, loader, optim.Adam(model.parameters()), criterion, 0)
+    assert returned == pytest.approx(before)
+    assert criterion(model(x), t).item() < before
+
+
+def test_training_takes_the_steps_of_a_plain_loop(ragged):
+    *_, loader = ragged
+    model = mnist.Net()
+    other = copy.deepcopy(model)
+    mnist.train(model, CPU, loader, optim.SGD(model.parameters(), lr=0.1), nn.NLLLoss(), 0)
+    for x, t in loader:
+        gradients = torch.autograd.grad(nn.NLLLoss()(other(x), t), list(other.parameters()))
+        with torch.no_grad():
+            for parameter, gradient in zip(other.parameters(), gradients, strict=True):
+                parameter -= 0.1 * gradient
+    for trained, expected in zip(model.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(trained, expected)
+
+
+def test_a_ragged_last_batch_is_weighted_in_training(ragged, capsys):
+    x, t, loader = ragged
+    model, criterion = mnist.Net(), nn.NLLLoss()
+    truth = criterion(model(x), t).item()
+    still = optim.SGD(model.parameters(), lr=0.0)
+    loss = mnist.train(model, CPU, loader, still, criterion, 7)
+    assert loss == pytest.approx(truth, abs=1e-5)
+    assert abs(mean_of_batch_means(model, criterion, loader) - truth) > 1e-3
+    assert capsys.readouterr().out == f"Epoch 7: Train loss {loss:.4f}\n"
+
+
+def test_a_ragged_last_batch_is_weighted_in_evaluation(ragged, capsys):
+    x, t, loader = ragged
+    model, criterion = mnist.Net(), nn.NLLLoss()
+    t[4] = model(x)[4].argmax()  # 1枚だけ正解する
+    t[:4] = (model(x)[:4].argmax(dim=1) + 1) % 10
+    loss, accuracy = mnist.test(model, CPU, loader, criterion, 7)
+    truth = criterion(model(x), t).item()
+    assert loss == pytest.approx(truth, abs=1e-5)
+    assert accuracy == pytest.approx(20.0)  # ミニバッチごとの平均なら33.33 %になる
+    assert abs(mean_of_batch_means(model, criterion, loader) - truth) > 1e-3
+    assert capsys.readouterr().out == f"Epoch 7: Test loss {loss:.4f}, Accuracy 20.00 %\n"
+
+
+def test_evaluation_builds_no_graph(ragged):
+    *_, loader = ragged
+    outputs = []
+
+    def criterion(output, target):
+        outputs.append(output)
+        return nn.functional.nll_loss(output, target)
+
+    mnist.test(mnist.Net(), CPU, loader, criterion, 0)
+    assert len(outputs) == 3
+    assert all(o.is_inference() and o.grad_fn is None for o in outputs)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_restores_the_mode(ragged, training):
+    *_, loader = ragged
+    modes = []
+
+    class Recorder(mnist.Net):
+        def forward(self, x):
+            modes.append(self.training)
+            return super().forward(x)
+
+    model = Recorder().train(training)
+    mnist.test(model, CPU, loader, nn.NLLLoss(), 0)
+    assert modes == [False, False, False]
+    assert model.training is training
+
+
+def test_training_turns_training_mode_on(ragged):
+    *_, loader = ragged
+    model = mnist.Net().eval()
+    mnist.train(model, CPU, loader, optim.Adam(model.parameters()), nn.NLLLoss(), 0)
+    assert model.training
+
+
+# -- プログラム全体 -----------------------------------------------------------
+
+
+def small_run(root: Path, *options: str) -> None:
+    mnist.main(["--data", str(root), "--device", "cpu", "--batch-size", "10", *options])
+
+
+def test_the_same_seed_gives_the_same_run(root, tmp_path, capsys):
+    def run(seed: str) -> tuple[str, dict]:
+        path = tmp_path / "mnist.pt"
+        small_run(root, "--epochs", "2", "--seed", seed, "--save-model", str(path))
+        return capsys.readouterr().out, torch.load(path, weights_only=True)
+
+    (first, weights), (second, same), (other, _) = run("0"), run("0"), run("1")
+    assert [LINE.fullmatch(line) is not None for line in first.splitlines()] == [True] * 4
+    assert first == second
+    assert first != other
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+
+
+def test_saved_weights_load(root, tmp_path):
+    path = tmp_path / "mnist.pt"
+    small_run(root, "--epochs", "1", "--save-model", str(path))
+    mnist.Net().load_state_dict(torch.load(path, weights_only=True))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "mnist.pt"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--epochs", "0"], "--epochsには、1以上の整数を指定してください。"),
+        (["--epochs", "1.5"], "--epochsには、1以上の整数を指定してください。"),
+        (["--epochs"], "--epochsには、1以上の整数を指定してください。"),
+        (["--batch-size", "-3"], "--batch-sizeには、1以上の整数を指定してください。"),
+        (["--lr", "nan"], "--lrには、0より大きい数を指定してください。"),
+        (["--lr", "inf"], "--lrには、0より大きい数を指定してください。"),
+        (["--lr", "0"], "--lrには、0より大きい数を指定してください。"),
+        (["--seed", "-1"], "--seedには、0以上の整数を指定してください。"),
+        (["--seed", str(2**64)], "--seedには、0以上の整数を指定してください。"),
+        (["--device", "gpu"], "--deviceには、この環境で使えるデバイスを指定してください。"),
+        (["--device", "meta"], "--deviceには、この環境で使えるデバイスを指定してください。"),
+        (["--device", "cuda:99"], "--deviceには、この環境で使えるデバイスを指定してください。"),
+        (["--save-model", "."], "--save-modelには、書き込めるファイルを指定してください。"),
+        (["--save-model", "no/x.pt"], "--save-modelには、書き込めるファイルを指定してください。"),
+        (["--save-model", os.devnull], "--save-modelには、書き込めるファイルを指定してください。"),
+        (["--epoch", "3"], "--epochというオプションはありません。--helpで一覧を表示できます。"),
+        (["extra"], "extraというオプションはありません。--helpで一覧を表示できます。"),
+    ],
+)
+def test_a_wrong_value_gets_one_sentence_before_any_training(
+    options, sentence, root, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets, "MNIST", lambda *a, **k: pytest.fail("データを読み始めた"))
+    with pytest.raises(SystemExit) as raised:
+        small_run(root, *options)
+    assert raised.value.code == sentence
+    assert [p.name for p in tmp_path.iterdir()] == ["data"]
+
+
+def test_no_data_and_no_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    with pytest.raises(SystemExit, match=r"MNISTを.*用意できませんでした"):
+        small_run(tmp_path)
+
+
+@pytest.mark.parametrize("size", [0, 3, 700])
+def test_truncated_data(root, size):
+    with open(root / "MNIST" / "raw" / "train-images-idx3-ubyte", "r+b") as file:
+        file.truncate(size)
+    with pytest.raises(SystemExit, match=r"MNISTを.*用意できませんでした"):
+        small_run(root)
+
+
+def half_written(state_dict, path):
+    """半分だけ書いたところで、ディスクが一杯になる。植えた故障。"""
+    Path(path).write_bytes(b"half")
+    raise OSError(28, "No space left on device")
+
+
+def test_a_failed_save_leaves_nothing_half_written(tmp_path, monkeypatch):
+    path = tmp_path / "mnist.pt"
+    path.write_bytes(b"before")
+    monkeypatch.setattr(torch, "save", half_written)
+    with pytest.raises(OSError, match="No space"):
+        mnist.save_weights(mnist.Net(), path)
+    assert path.read_bytes() == b"before"
+    assert [p.name for p in tmp_path.iterdir()] == ["mnist.pt"]
+
+
+def test_a_failed_save_is_reported(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "save", half_written)
+    with pytest.raises(SystemExit, match=r"保存できませんでした。空き容量を確かめてください。"):
+        small_run(root, "--epochs", "1", "--save-model", str(tmp_path / "mnist.pt"))
+    assert [p.name for p in tmp_path.iterdir()] == ["data"]
+
+
+# -- 読者が1つのファイルだけを手に入れて、端末から動かすとき -------------------
+
+
+@pytest.fixture
+def command(tmp_path):
+    """ほかに何もないフォルダに写したmnist.pyを動かすコマンド。"""
+    shutil.copy(mnist.__file__, tmp_path / "mnist.py")
+    return [sys.executable, "mnist.py"]
+
+
+def outside() -> dict[str, str]:
+    """このリポジトリのパッケージが見つからない環境変数。"""
+    names = {"PYTHONPATH", "TQDM_DISABLE"}
+    rest = {name: value for name, value in os.environ.items() if name not in names}
+    return {**rest, "PYTHONUNBUFFERED": "1"}
+
+
+def test_help_is_japanese(command, tmp_path):
+    result = subprocess.run(
+        [*command, "--help"], cwd=tmp_path, env=outside(), capture_output=True, text=True
+    )
+    assert result.returncode == 0
+    for option in ["epochs", "batch-size", "lr", "seed", "data", "device", "save-model", "help"]:
+        assert f"--{option}" in result.stdout
+    assert not re.search("usage|options|show this|exit", result.stdout)
+
+
+def test_a_wrong_value_ends_with_status_1(command, tmp_path):
+    result = subprocess.run(
+        [*command, "--lr", "nan"], cwd=tmp_path, env=outside(), capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert result.stderr == "--lrには、0より大きい数を指定してください。\n"
+    assert result.stdout == ""
+
+
+def test_interrupt_ends_cleanly(command, root, tmp_path):
+    options = ["--epochs", "100000", "--device", "cpu", "--save-model", "mnist.pt"]
+    with subprocess.Popen(
+        [*command, *options],
+        cwd=tmp_path,
+        env=outside(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        lines = [running.stdout.readline() for _ in range(4)]
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "Traceback" not in err
+    assert err.rstrip().endswith("中断しました。")
+    assert all(LINE.fullmatch(line.rstrip("\n")) for line in [*lines, *out.splitlines()])
+    assert not (tmp_path / "mnist.pt").exists()
