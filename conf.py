@@ -1,0 +1,116 @@
+"""Sphinxの設定。働きはsrc/verified_book/の拡張に書き、ここには設定だけを置く。"""
+
+import sys
+from importlib.metadata import version as installed  # `version`はSphinxの設定名なので避ける
+from pathlib import Path
+from urllib.parse import urlsplit
+
+sys.path.insert(0, str(Path(__file__).parent / "src"))  # 複製した木でも、その木のsrcを使う
+
+from verified_book import pytorch_docs
+
+# -- 本 ----------------------------------------------------------------------
+
+repository = "https://github.com/convergence-lab/Entering-PyTorch"
+site = "https://convergence-lab.github.io/Entering-PyTorch/"
+
+project = "Entering PyTorch"
+author = "Convergence Lab"
+copyright = "2026 Convergence Lab and contributors"
+language = "ja"
+exclude_patterns = ["**/.ipynb_checkpoints"]
+
+extensions = [
+    "myst_nb",
+    "notfound.extension",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_exercise",
+    "sphinx_togglebutton",
+    "sphinxcontrib.bibtex",
+    "verified_book.api_links",
+    "verified_book.expectations",
+    "verified_book.katex",
+    "verified_book.rebuild",
+    "verified_book.report_link",
+]
+
+# -- 本文 --------------------------------------------------------------------
+
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath", "substitution"]
+myst_heading_anchors = 3
+myst_substitutions = {
+    "repository": repository,
+    "torch": installed("torch").partition("+")[0],  # CPU版の`+cpu`は本文に要らない
+    "torchvision": installed("torchvision").partition("+")[0],
+}
+numfig = True
+numfig_format = {"figure": "図%s", "table": "表%s", "code-block": "コード%s"}
+bibtex_bibfiles = ["docs/references.bib"]
+bibtex_reference_style = "author_year"
+html_math_renderer = "katex"  # verified_book.katex
+togglebutton_hint = "解答を見る"
+togglebutton_hint_hide = "解答を隠す"
+
+# -- 実行と検証（条件はpyproject.tomlの[tool.verified_book]） -------------------
+
+nb_merge_streams = True
+nb_output_stderr = "remove-warn"  # 思わぬ警告を、`-W`で誤りにする
+nb_code_prompt_show = "コードを見る"
+nb_code_prompt_hide = "コードを隠す"
+
+# -- APIの名前 ---------------------------------------------------------------
+
+api_links_packages = ["torch", "torchvision"]
+api_links_aliases = {"nn": "torch.nn", "F": "torch.nn.functional", "optim": "torch.optim"}
+api_links_address = pytorch_docs.address
+report_link_repository = repository
+
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+autodoc_inherit_docstrings = False  # nn.Moduleの長い英語を写さない
+autodoc_member_order = "bysource"
+python_maximum_signature_line_length = 80
+python_use_unqualified_type_names = True
+
+# -- HTML --------------------------------------------------------------------
+
+html_theme = "sphinx_book_theme"
+html_title = "Entering PyTorch"
+html_baseurl = site
+html_context = {"default_mode": "auto"}  # 端末の明暗に合わせる
+html_favicon = "src/verified_book/static/mark.svg"
+html_static_path = ["src/verified_book/static"]
+html_css_files = ["book.css"]
+templates_path = ["src/verified_book/templates"]
+html_copy_source = False  # 原稿はリポジトリにある。期待値の混じった写しは置かない
+html_show_sourcelink = False
+html_sidebars = {"**": ["navbar-logo.html", "search-button-field.html", "sbt-sidebar-nav.html"]}
+html_theme_options = {
+    "repository_url": repository,
+    "use_repository_button": True,
+    "use_download_button": False,  # 原稿の.mdはColabで開けない
+    "use_fullscreen_button": False,
+    "show_toc_level": 2,
+    "search_bar_text": "サイト内を検索",
+    "icon_links_label": "関連するサイト",
+    "logo": {
+        "text": "Entering PyTorch",
+        "image_light": "_static/mark.svg",
+        "image_dark": "_static/mark.svg",
+    },
+    "navbar_persistent": [],  # 検索は左の目次と、上のボタンにある
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+    "article_footer_items": ["report-link.html"],
+    "footer_content_items": ["licence.html"],
+}
+# 404のページはどの深さの番地にも現れるので、絶対パスで書かれる
+notfound_urls_prefix = urlsplit(site).path
+notfound_context = {
+    "title": "ページが見つかりません",
+    "body": "<h1>ページが見つかりません</h1><p>番地が変わったか、まだ書かれていないページです。"
+    "左の目次か検索から、読みたい章を探してください。</p>",
+}
