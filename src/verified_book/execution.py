@@ -242,7 +242,11 @@ def _hide_paths(notebook: nbformat.NotebookNode, places: dict[str, str]) -> None
 def read(text: str, root: str) -> nbformat.NotebookNode:
     """MyST-NBに、出力の入ったノートブックを渡す（``nb_custom_formats`` から呼ばれる）。"""
     chapter = parse(Path("chapter.md"), "chapter.md", text)
-    return cached(Book.load(Path(root)), chapter) or chapter.notebook
+    notebook = cached(Book.load(Path(root)), chapter)
+    if notebook is None:  # 実行できなかった章も、セルはPythonのコードとして見せる
+        notebook = chapter.notebook
+        notebook.metadata["language_info"] = {"name": "python"}
+    return notebook
 
 
 def chapters_of(book: Book) -> list[Chapter]:
