@@ -3,16 +3,15 @@
 import ast
 import hashlib
 import json
-import platform
 import re
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 from verified_book.book import Book
 from verified_book.chapter import Chapter
+from verified_book.kernel import versions
 
-ENGINE = ("execution.py", "kernel_config.py")
+ENGINE = ("kernel.py", "kernel_config.py")
 
 
 def key(book: Book, chapter: Chapter) -> str:
@@ -34,11 +33,6 @@ def key(book: Book, chapter: Chapter) -> str:
         "engine": [_digest(here / name) for name in ENGINE],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def versions(book: Book) -> dict[str, str]:
-    """結果を左右する配布パッケージの版。"""
-    return {"python": platform.python_version(), **{name: version(name) for name in book.versions}}
 
 
 def imported_modules(sources: Path, codes: list[str]) -> list[Path]:

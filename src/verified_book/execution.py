@@ -5,42 +5,24 @@
 """
 
 import os
-import re
-import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from copy import deepcopy
-from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
 from filelock import FileLock
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
-from traitlets.config import Config
 
+from verified_book import kernel
 from verified_book.book import Book
-from verified_book.cache_key import key, versions
+from verified_book.cache_key import key
 from verified_book.chapter import Chapter, Problem, parse
 
 logger = logging.getLogger(__name__)
-KERNEL_CONFIG = Path(__file__).with_name("kernel_config.py")
-HARD_LIMIT = 5  # 目安の何倍で誤りとするか
-ANSI = re.compile(r"\x1b\[[0-9;]*m")
 Report = Callable[[str], None]
-
-
-class ExecutionError(Exception):
-    """セルを最後まで実行できなかった。"""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(str(problem))
-        self.problem = problem
 
 
 def cached(book: Book, chapter: Chapter) -> nbformat.NotebookNode | None:
@@ -95,12 +77,12 @@ def execute_all(book: Book, chapters: Iterable[Chapter], report: Report) -> list
                         seconds > chapter.budget
                     )
                     report(f"[{done}/{len(waiting)}] {chapter.name} {seconds:.1f}秒{late}")
-                except ExecutionError as error:
+                except kernel.ExecutionError as error:
                     problems.append(error.problem)
                     report(f"[{done}/{len(waiting)}] {chapter.name} 失敗")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            _stop_kernels()
+            kernel.stop_all()
             raise
     return problems
 
@@ -116,127 +98,13 @@ def _execute_once(book: Book, chapter: Chapter, report: Report) -> float:
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
             report(f"実行中：{chapter.name}（目安{chapter.budget:.0f}秒）")
-            notebook = _execute(book, chapter)
+            notebook = kernel.run(book, chapter)
             partial = path.with_suffix(f".{os.getpid()}.part")
             nbformat.write(notebook, partial)
             partial.replace(path)
         else:
             notebook = nbformat.read(path, as_version=4)
     return notebook.metadata["execution"]["seconds"]
-
-
-_clients: set[NotebookClient] = set()
-
-
-def _stop_kernels() -> None:
-    for client in list(_clients):
-        if client.km is not None and client.km.has_kernel:
-            client.km.provisioner.process.kill()
-
-
-def _execute(book: Book, chapter: Chapter) -> nbformat.NotebookNode:
-    notebook = deepcopy(chapter.notebook)
-    for cell in chapter.cells:
-        if cell.raises:
-            notebook.cells[cell.index].metadata["tags"] = ["raises-exception"]
-    started, begin = datetime.now(UTC), time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="book-", ignore_cleanup_errors=True) as folder:
-        work = Path(folder) / "work"
-        work.mkdir()
-        for name in book.inputs:
-            if (book.root / name).exists():
-                (work / name).symlink_to(book.root / name)
-        runtime = Path(folder) / "ipython"
-        client = NotebookClient(
-            notebook,
-            timeout=int(HARD_LIMIT * chapter.budget) + 10,
-            kernel_name="python3",
-            extra_arguments=[f"--config={KERNEL_CONFIG}"],
-            resources={"metadata": {"path": str(work)}},
-            # TCPではなくファイルのソケットを使う：外から接続できず、警告も出ない
-            config=Config(KernelManager={"transport": "ipc", "ip": str(Path(folder) / "kernel")}),
-        )
-        _clients.add(client)
-        try:
-            client.execute(env=_environment(book, runtime))
-        except CellExecutionError as error:
-            raise ExecutionError(_cell_problem(chapter, notebook, str(error))) from None
-        except CellTimeoutError:
-            limit = f"{HARD_LIMIT * chapter.budget:.0f}秒"
-            raise ExecutionError(
-                _cell_problem(chapter, notebook, f"セルが{limit}たっても終わりません。")
-            ) from None
-        except DeadKernelError:
-            raise ExecutionError(
-                _cell_problem(chapter, notebook, "カーネルが途中で終了しました（メモリ不足など）。")
-            ) from None
-        finally:
-            _clients.discard(client)
-        seconds = time.monotonic() - begin
-        if seconds > HARD_LIMIT * chapter.budget:
-            raise ExecutionError(
-                Problem(
-                    chapter.name,
-                    1,
-                    f"実行に{seconds:.0f}秒かかり、目安{chapter.budget:.0f}秒の{HARD_LIMIT}倍を超えました。"
-                    "計算を減らすか、budgetを見直してください。",
-                )
-            )
-        _hide_paths(notebook, {str(work): ".", str(book.root): "."})
-    notebook.metadata["execution"] = {
-        "seconds": round(seconds, 2),
-        "date": started.date().isoformat(),
-        "versions": versions(book),
-    }
-    return notebook
-
-
-def _environment(book: Book, runtime: Path) -> dict[str, str]:
-    paths = [str(book.root / book.sources), *filter(None, [os.environ.get("PYTHONPATH")])]
-    threads = str(book.threads)
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "IPYTHONDIR": str(runtime),
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-        "OMP_WAIT_POLICY": "passive",
-        "PYTHONHASHSEED": "0",
-        "SOURCE_DATE_EPOCH": "0",
-        "TQDM_DISABLE": "1",
-    }
-
-
-def _cell_problem(chapter: Chapter, notebook: nbformat.NotebookNode, message: str) -> Problem:
-    """最後に動いたセルの場所に誤りを置く。"""
-    ran = [cell for cell in chapter.cells if notebook.cells[cell.index].execution_count is not None]
-    where = ran[-1] if ran else chapter.cells[0]
-    for output in notebook.cells[where.index].outputs:
-        if output.output_type == "error":
-            message = "セルが例外で止まりました。\n" + ANSI.sub("", "\n".join(output.traceback))
-    return Problem(chapter.name, where.line, message)
-
-
-def _hide_paths(notebook: nbformat.NotebookNode, places: dict[str, str]) -> None:
-    """出力から、この機械にしかないフォルダーの名前を消す。"""
-    packages = re.compile(rf"{re.escape(sys.prefix)}/lib/python[\d.]+/site-packages/")
-
-    def shorten(text: str) -> str:
-        text = packages.sub("", text)
-        for place, short in places.items():
-            text = text.replace(place, short)
-        return text
-
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if output.output_type == "stream":
-                output.text = shorten(output.text)
-            elif output.output_type == "error":
-                output.evalue = shorten(output.evalue)
-                output.traceback = [shorten(line) for line in output.traceback]
-            elif isinstance(output.data.get("text/plain"), str):
-                output.data["text/plain"] = shorten(output.data["text/plain"])
 
 
 def read(text: str, root: str) -> nbformat.NotebookNode:
@@ -246,7 +114,18 @@ def read(text: str, root: str) -> nbformat.NotebookNode:
     if notebook is None:  # 実行できなかった章も、セルはPythonのコードとして見せる
         notebook = chapter.notebook
         notebook.metadata["language_info"] = {"name": "python"}
+    _correct_lines(notebook, text.splitlines())
     return notebook
+
+
+def _correct_lines(notebook: nbformat.NotebookNode, lines: list[str]) -> None:
+    """警告が指す行を正す。MyST-NBは、文章のセルの前で除いた空行を数え忘れ、一行下を指す。"""
+    starts = notebook.metadata["source_map"]
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown":
+            while not lines[starts[index]].strip():
+                starts[index] += 1
+            starts[index] -= 1
 
 
 def chapters_of(book: Book) -> list[Chapter]:

@@ -1,6 +1,7 @@
 """実行結果：一度しか動かず、変わったものだけが動き直し、途中で止めても壊れない。"""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -115,6 +116,14 @@ def test_a_chapter_past_five_times_its_budget_is_red(book: SmallBook) -> None:
     run = book.html()
     assert run.status == 0
     assert "目安の2秒を超えました" in run.text
+
+
+def test_warnings_of_sphinx_point_at_the_right_line(book: SmallBook) -> None:
+    cell = "```{code-cell} python\nx = 1\n```\n"
+    book.write(f"\n\n[](#line-10)\n\n{cell}\n\n\n[](#line-18)\n\n[](#line-20)\n")
+    run = book.html()
+    found = re.findall(r"chapter\.md:(\d+): WARNING: .*'line-(\d+)'", run.text)
+    assert found == [("10", "10"), ("18", "18"), ("20", "20")]
 
 
 def test_paths_of_this_machine_never_reach_the_page(book: SmallBook) -> None:
