@@ -13,7 +13,7 @@ from unicodedata import east_asian_width
 
 # 末尾の三つだけが省略記号なので、``99....`` は「99.」で始まる任意の文字列を表す
 ELLIPSIS = re.compile(r"\.\.\.(?!\.)")
-NUMBER = re.compile(r"(?<![\w.])\d+\.\d+(?:[eE][-+]?\d+)?(?!\d|\.\d)")
+NUMBER = re.compile(r"(?<![A-Za-z0-9_.])\d+\.\d+(?:[eE][-+]?\d+)?(?!\d|\.\d)")
 TOKEN = re.compile(r"[-+]?\w+(?:\.\w*)*(?:[eE][-+]?\d+)?|\s+|.")
 
 

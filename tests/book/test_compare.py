@@ -23,6 +23,7 @@ from verified_book.compare import compare, diff, merge
         ("... 0.5", "x 0.4 y 0.52"),
         ("0.12s", "0.123s"),
         ("-0.12", "-0.123"),
+        ("損失0.12です", "損失0.123です"),
         ("torch 2.15.0", "torch 2.15.0"),
     ],
 )
@@ -64,6 +65,7 @@ def test_same(written: str, actual: str) -> None:
         ("torch 2.14.0", "torch 2.15.0"),
         ("grad_fn=<SumBackward0>", "grad_fn=<PowBackward0>"),
         ("loss 4.0", "loss 14.0"),
+        ("x0.12", "x0.123"),
         ("a ... c", "a b d"),
         ("", "a"),
         ("a", ""),

@@ -1,0 +1,64 @@
+"""本文に手で書かれた測定値を見つける。測定値は ``{measured}`` で実行結果から埋め込む。
+
+次の数を誤りとする。
+
+- 単位の付いた数（%、秒、倍、MBなど）
+- 章の出力に現れる、有効数字が三桁以上の数
+- 章のコードに現れない、有効数字が三桁以上の小数
+
+出典のある段落の数、年月日、版の番号は除く。
+測ったのでない数は ``{given}`5 %``` と書いて、そのことを示す。
+"""
+
+import re
+from collections.abc import Iterator
+
+from verified_book.chapter import Chapter, Problem
+from verified_book.prose import read
+
+UNIT = r"(?: ?(?:%|％|秒|ミリ秒|倍|割|[KMGT]i?B|ms|GFLOP|TFLOP|fps))"
+FIND = re.compile(rf"(?<![A-Za-z0-9_.,#])(\d[\d,]*(?:\.\d+)*)({UNIT})?")
+DATE = re.compile(r"\d+年(\d+月(\d+日)?)?|\d+月\d+日|\d{4}-\d\d(-\d\d)?")
+
+
+def naked_numbers(chapter: Chapter, output: str) -> list[Problem]:
+    """手で書かれた測定値を、行の順に返す。
+
+    Parameters
+    ----------
+    chapter : Chapter
+        調べる章。
+    output : str
+        章のすべてのセルが表示した文字。
+    """
+    written = _digits("\n".join(cell.source for cell in chapter.cells))
+    shown = _digits(output)
+    found = []
+    for paragraph in read(chapter.name, chapter.text).paragraphs:
+        roles = (c.meta["name"] for c in paragraph.token.children or () if c.type == "myst_role")
+        if any("cite" in role for role in roles):
+            continue
+        for number, unit in _candidates(paragraph.text):
+            significant = len(re.sub(r"[^\d]", "", number).lstrip("0"))
+            plain = number.replace(",", "")
+            decimal = "." in plain and plain not in written
+            if unit or (significant >= 3 and (plain in shown or decimal)):
+                message = (
+                    f"「{number}{unit}」が手で書かれています。{{measured}}で実行結果から埋め込むか、"
+                    "測った数でなければ{given}で囲んでください。"
+                )
+                found.append(Problem(chapter.name, paragraph.line, message))
+    return found
+
+
+def _candidates(text: str) -> Iterator[tuple[str, str]]:
+    for found in FIND.finditer(DATE.sub("", text)):
+        number, unit = found[1].rstrip(","), found[2] or ""
+        if number.count(".") <= 1:  # 2.15.0のような版の番号は除く
+            yield number, unit
+
+
+def _digits(text: str) -> set[str]:
+    return {
+        found.replace(",", "").replace("_", "") for found in re.findall(r"\d[\d,_.]*\d|\d", text)
+    }
