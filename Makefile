@@ -10,7 +10,7 @@ READY := .venv/ready
 NODE_READY := src/verified_book/node_modules/.package-lock.json
 SPHINX := python -m sphinx -W -n -j auto -c . -d _build/doctrees
 .DEFAULT_GOAL := help
-.PHONY: help html test doctest accept serve lint links data lock clean
+.PHONY: help html test doctest accept serve matrix lint links data lock clean
 
 help: ## この一覧を表示する
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ accept: $(READY) data ## 実際の出力を期待値に書き込む（K=tensor �
 
 serve: $(READY) $(NODE_READY) data ## 組み立てて127.0.0.1で開き、変更のたびに組み立て直す
 	@python -m sphinx_autobuild --host 127.0.0.1 --watch src --watch imgs -n -c . -d _build/doctrees docs _build/html
+
+matrix: $(READY) data ## ほかの版のPyTorchとPythonで、すべての例を確かめる（K=3.13 で環境を選ぶ）
+	@python -m verified_book.matrix $(K)
 
 lint: $(READY) $(NODE_READY) ## コードと日本語の書き方を確かめる
 	@ruff format --check --quiet . && ruff check --quiet .

@@ -15,9 +15,9 @@ repository = "https://github.com/convergence-lab/Entering-PyTorch"
 site = "https://convergence-lab.github.io/Entering-PyTorch/"
 
 project = "Entering PyTorch"
-author = "Convergence Lab"
 copyright = "2026 Convergence Lab and contributors"
 language = "ja"
+locale_dirs = ["../src/verified_book/locale"]  # Sphinxとテーマに訳のない、画面の言葉
 exclude_patterns = ["**/.ipynb_checkpoints"]
 
 extensions = [
@@ -33,6 +33,8 @@ extensions = [
     "verified_book.api_links",
     "verified_book.expectations",
     "verified_book.katex",
+    "verified_book.measured",
+    "verified_book.provenance",
     "verified_book.rebuild",
     "verified_book.report_link",
 ]
@@ -51,12 +53,15 @@ numfig_format = {"figure": "図%s", "table": "表%s", "code-block": "コード%s
 bibtex_bibfiles = ["docs/references.bib"]
 bibtex_reference_style = "author_year"
 html_math_renderer = "katex"  # verified_book.katex
+copybutton_selector = "div:not(.output) > div.highlight > pre"  # 出力は写さない
+copybutton_prompt_text = r">>> |\.\.\. |\$ |> "
+copybutton_line_continuation_character = "\\"
+copybutton_prompt_is_regexp = True
 togglebutton_hint = "解答を見る"
 togglebutton_hint_hide = "解答を隠す"
 
 # -- 実行と検証（条件はpyproject.tomlの[tool.verified_book]） -------------------
 
-nb_merge_streams = True
 nb_output_stderr = "remove-warn"  # 思わぬ警告を、`-W`で誤りにする
 nb_code_prompt_show = "コードを見る"
 nb_code_prompt_hide = "コードを隠す"
@@ -71,6 +76,7 @@ report_link_repository = repository
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 autodoc_inherit_docstrings = False  # nn.Moduleの長い英語を写さない
+autodoc_preserve_defaults = True  # 長い値ではなく、書かれたままの式を見せる
 autodoc_member_order = "bysource"
 python_maximum_signature_line_length = 80
 python_use_unqualified_type_names = True
@@ -86,7 +92,6 @@ html_static_path = ["src/verified_book/static"]
 html_css_files = ["book.css"]
 templates_path = ["src/verified_book/templates"]
 html_copy_source = False  # 原稿はリポジトリにある。期待値の混じった写しは置かない
-html_show_sourcelink = False
 html_sidebars = {"**": ["navbar-logo.html", "search-button-field.html", "sbt-sidebar-nav.html"]}
 html_theme_options = {
     "repository_url": repository,
@@ -96,11 +101,7 @@ html_theme_options = {
     "show_toc_level": 2,
     "search_bar_text": "サイト内を検索",
     "icon_links_label": "関連するサイト",
-    "logo": {
-        "text": "Entering PyTorch",
-        "image_light": "_static/mark.svg",
-        "image_dark": "_static/mark.svg",
-    },
+    "logo": {"text": project, "image_light": "_static/mark.svg", "image_dark": "_static/mark.svg"},
     "navbar_persistent": [],  # 検索は左の目次と、上のボタンにある
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",

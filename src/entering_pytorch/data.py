@@ -210,7 +210,7 @@ def ensure_mnist(
     sources: Sequence[Source] | None = None,
     digests: Mapping[str, str] = DIGESTS,
 ) -> Path:
-    """MNISTの4つのファイルを ``root/MNIST/raw/`` に揃え、そのフォルダを返す。
+    """MNISTの4つのファイルを ``root/MNIST/raw/`` に揃え、そのフォルダーを返す。
 
     すべて揃っていれば、ネットワークを使いません。取得したファイルは、SHA-256が正しいと
     確かめてから置きます。そのため、途中で止めても書きかけのファイルは残りません。
@@ -219,7 +219,7 @@ def ensure_mnist(
     Parameters
     ----------
     root
-        ``torchvision.datasets.MNIST`` に渡す ``root`` と同じフォルダ。
+        ``torchvision.datasets.MNIST`` に渡す ``root`` と同じフォルダー。
     sources
         試す順に並べた取得元。省略するとtorchvisionが知るミラー、npmのパッケージの順です。
     digests
@@ -228,12 +228,12 @@ def ensure_mnist(
     Returns
     -------
     Path
-        4つのファイルがあるフォルダ。
+        4つのファイルがあるフォルダー。
 
     Raises
     ------
     DataError
-        どの取得元からも正しいファイルを取得できないか、フォルダに書き込めないとき。
+        どの取得元からも正しいファイルを取得できないか、フォルダーに書き込めないとき。
         もとからあったファイルは変わりません。
 
     Examples
@@ -266,7 +266,7 @@ def ensure_mnist(
     except OSError as error:
         raise DataError(
             f"{raw}を読み書きできないため、権限と空き容量を確かめるか、"
-            "--rootで別のフォルダを指定してください。"
+            "--rootで別のフォルダーを指定してください。"
         ) from error
     return raw
 
@@ -275,7 +275,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """コマンドラインから :py:func:`ensure_mnist` を呼ぶ。"""
     parser = argparse.ArgumentParser(
         usage=argparse.SUPPRESS,
-        description="使い方: python -m entering_pytorch.data [--root フォルダ]\n\n"
+        description="使い方: python -m entering_pytorch.data [--root フォルダー]\n\n"
         "MNISTを取得し、SHA-256で照合します。揃っていれば照合だけをします。",
         # 全角の文字があると桁が揃わないので、説明は次の行に置く
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
@@ -287,13 +287,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     options = parser.add_argument_group("オプション")
     options.add_argument(
-        "--root", metavar="フォルダ", default="data", help="データを置くフォルダ（既定値はdata）"
+        "--root",
+        metavar="フォルダー",
+        default="data",
+        help="データを置くフォルダー（既定値はdata）",
     )
     options.add_argument("-h", "--help", action="help", help="この説明を表示して終わる")
     try:
         args, unknown = parser.parse_known_args(argv)
     except argparse.ArgumentError:
-        sys.exit("--rootには、フォルダを指定してください。")
+        sys.exit("--rootには、フォルダーを指定してください。")
     if unknown:
         sys.exit(f"{unknown[0]}というオプションはありません。--helpで一覧を表示できます。")
     try:

@@ -112,14 +112,16 @@ def train(
     model.train()
     total_loss = 0.0
     total = 0
-    for data, target in tqdm(train_loader, desc=f"Epoch {epoch}: Train", leave=False):
+    progress = tqdm(train_loader, desc=f"Epoch {epoch}: Train", leave=False)
+    for data, target in progress:
         data, target = data.to(device), target.to(device)
         optimizer.zero_grad()
         output = model(data)
         loss = criterion(output, target)
         loss.backward()
         optimizer.step()
-        total_loss += loss.item() * len(data)  # 最後のミニバッチは小さいことがある
+        # 最後のミニバッチは小さいことがあるので、枚数で重みを付ける
+        total_loss += loss.item() * len(data)
         total += len(data)
     train_loss = total_loss / total
     print(f"Epoch {epoch}: Train loss {train_loss:.4f}")
@@ -181,7 +183,8 @@ def test(
     total_loss = 0.0
     correct = 0
     total = 0
-    for data, target in tqdm(test_loader, desc=f"Epoch {epoch}: Test", leave=False):
+    progress = tqdm(test_loader, desc=f"Epoch {epoch}: Test", leave=False)
+    for data, target in progress:
         data, target = data.to(device), target.to(device)
         output = model(data)
         total_loss += criterion(output, target).item() * len(data)
@@ -293,7 +296,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         ("--batch-size", positive_int, 100, "1以上の整数", "一度に使う画像の枚数（既定値は100）"),
         ("--lr", positive_float, 0.001, "0より大きい数", "学習率（既定値は0.001）"),
         ("--seed", seed_int, 0, "0以上の整数", "乱数のシード（既定値は0、2の63乗未満）"),
-        ("--data", Path, Path("data"), "フォルダ", "MNISTを置くフォルダ（既定値はdata）"),
+        ("--data", Path, Path("data"), "フォルダー", "MNISTを置くフォルダー（既定値はdata）"),
         (
             "--device",
             usable_device,
@@ -359,7 +362,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(
             f"MNISTを{args.data}に用意できませんでした。"
             "ネットワークにつないでもう一度実行するか、"
-            "データのあるフォルダを--dataで指定してください。"
+            "データのあるフォルダーを--dataで指定してください。"
         )
     train_loader = DataLoader(train_data, batch_size=args.batch_size, shuffle=True)
     test_loader = DataLoader(test_data, batch_size=args.batch_size)

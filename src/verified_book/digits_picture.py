@@ -1,6 +1,6 @@
 """MNISTの画像を並べた絵、imgs/mnist.jpgを作る。
 
-リポジトリの一番上のフォルダで ``python -m verified_book.digits_picture`` と実行します。
+リポジトリの一番上のフォルダーで ``python -m verified_book.digits_picture`` と実行します。
 列は0から9のクラス、行は訓練データに現れる順で、選び方は乱数によりません。
 """
 

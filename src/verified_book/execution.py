@@ -128,9 +128,12 @@ def _correct_lines(notebook: nbformat.NotebookNode, lines: list[str]) -> None:
             starts[index] -= 1
 
 
-def chapters_of(book: Book) -> list[Chapter]:
-    """本のすべての章を読む。"""
-    return [parse(path, book.name(path)) for path in book.chapter_paths()]
+def chapters_of(book: Book, env: BuildEnvironment | None = None) -> list[Chapter]:
+    """本のすべての章を読む。``env`` を渡せば、組み立てるページだけにする。"""
+    paths = book.chapter_paths()
+    if env is not None:
+        paths = [path for path in paths if env.path2doc(str(path)) in env.found_docs]
+    return [parse(path, book.name(path)) for path in paths]
 
 
 def _configure(app: Sphinx, config: object) -> None:
@@ -145,7 +148,7 @@ def _execute_outdated(
 ) -> list[str]:
     """結果のない章を実行し、結果が変わった章を読み直すページとして返す。"""
     book = Book.load(Path(app.confdir))
-    chapters = chapters_of(book)
+    chapters = chapters_of(book, env)
     for problem in execute_all(book, chapters, lambda line: logger.info("%s", line)):
         logger.warning(problem.message, location=f"{problem.path}:{problem.line}")
     keys = {
@@ -153,7 +156,7 @@ def _execute_outdated(
     }
     before = getattr(env, "verified_book_keys", {})
     env.verified_book_keys = keys
-    return [name for name in keys if keys[name] != before.get(name) and name in env.found_docs]
+    return [name for name in keys if keys[name] != before.get(name)]
 
 
 def setup(app: Sphinx) -> dict[str, object]:

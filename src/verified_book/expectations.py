@@ -22,6 +22,7 @@ from verified_book.book import Book
 from verified_book.chapter import EXEMPTIONS, Cell, Chapter, Problem
 from verified_book.compare import compare, diff
 from verified_book.execution import cached, chapters_of
+from verified_book.naked_numbers import naked_numbers
 
 logger = logging.getLogger(__name__)
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -80,6 +81,8 @@ def verify(chapter: Chapter, notebook: nbformat.NotebookNode) -> Result:
             exemptions.append(exemption)
         elif cell.expectation:
             verified += 1
+    shown = "\n".join(output_text(notebook.cells[cell.index]) for cell in chapter.cells)
+    problems += naked_numbers(chapter, shown)
     return Result(chapter, problems, exemptions, verified)
 
 
@@ -122,10 +125,10 @@ def _exemption(chapter: Chapter, cell: Cell, node: nbformat.NotebookNode) -> Exe
     return None
 
 
-def verify_book(book: Book) -> list[Result]:
+def verify_book(book: Book, env: BuildEnvironment | None = None) -> list[Result]:
     """実行済みの章をすべて比べる。書き方の誤りも結果に含める。"""
     results = []
-    for chapter in chapters_of(book):
+    for chapter in chapters_of(book, env):
         notebook = None if chapter.problems else cached(book, chapter)
         if notebook is None:
             results.append(Result(chapter, list(chapter.problems), [], 0))
@@ -159,7 +162,7 @@ class Exemptions(SphinxDirective):
     """検証した例の数と、検証しないセルの一覧。"""
 
     def run(self) -> list[nodes.Node]:
-        results = verify_book(Book.load(Path(self.env.app.confdir)))
+        results = verify_book(Book.load(Path(self.env.app.confdir)), self.env)
         cells = sum(len(result.chapter.cells) for result in results)
         verified = sum(result.verified for result in results)
         exemptions = [exemption for result in results for exemption in result.exemptions]
@@ -191,7 +194,7 @@ def _compare_all(
     app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
 ) -> list[str]:
     """すべての章を比べ、一覧の内容が変われば、一覧を載せたページを読み直す。"""
-    results = verify_book(Book.load(Path(app.confdir)))
+    results = verify_book(Book.load(Path(app.confdir)), env)
     for problem in (problem for result in results for problem in result.problems):
         logger.warning(
             problem.message, location=f"{problem.path}:{problem.line}", type="verified_book"

@@ -68,6 +68,7 @@ def run(book: Book, chapter: Chapter) -> nbformat.NotebookNode:
             timeout=int(HARD_LIMIT * chapter.budget) + 10,
             kernel_name="python3",
             extra_arguments=[f"--config={CONFIG}"],
+            coalesce_streams=True,  # 送られ方によらず、printの出力を一続きにする
             resources={"metadata": {"path": str(work)}},
             # TCPではなくファイルのソケットを使う：外から接続できず、警告も出ない
             config=Config(KernelManager={"transport": "ipc", "ip": str(Path(folder) / "kernel")}),

@@ -18,7 +18,10 @@ from verified_book.prose import read
 
 UNIT = r"(?: ?(?:%|％|秒|ミリ秒|倍|割|[KMGT]i?B|ms|GFLOP|TFLOP|fps))"
 FIND = re.compile(rf"(?<![A-Za-z0-9_.,#])(\d[\d,]*(?:\.\d+)*)({UNIT})?")
-DATE = re.compile(r"\d+年(\d+月(\d+日)?)?|\d+月\d+日|\d{4}-\d\d(-\d\d)?")
+NOT_MEASURED = re.compile(
+    r"\d+年(\d+月(\d+日)?)?|\d+月\d+日|\d{4}-\d\d(-\d\d)?"  # 年月日
+    r"|(?:Py[Tt]orch|Python|torch|torchvision|CUDA|Keras|TensorFlow)の? ?v?\d+(\.\d+)+"  # 版
+)
 
 
 def naked_numbers(chapter: Chapter, output: str) -> list[Problem]:
@@ -39,10 +42,9 @@ def naked_numbers(chapter: Chapter, output: str) -> list[Problem]:
         if any("cite" in role for role in roles):
             continue
         for number, unit in _candidates(paragraph.text):
-            significant = len(re.sub(r"[^\d]", "", number).lstrip("0"))
             plain = number.replace(",", "")
             decimal = "." in plain and plain not in written
-            if unit or (significant >= 3 and (plain in shown or decimal)):
+            if unit or (_significant(plain) >= 3 and (plain in shown or decimal)):
                 message = (
                     f"「{number}{unit}」が手で書かれています。{{measured}}で実行結果から埋め込むか、"
                     "測った数でなければ{given}で囲んでください。"
@@ -51,8 +53,14 @@ def naked_numbers(chapter: Chapter, output: str) -> list[Problem]:
     return found
 
 
+def _significant(number: str) -> int:
+    """有効数字の桁数。1,000のような整数の末尾の0は数えない。"""
+    digits = number.replace(".", "").lstrip("0")
+    return len(digits if "." in number else digits.rstrip("0"))
+
+
 def _candidates(text: str) -> Iterator[tuple[str, str]]:
-    for found in FIND.finditer(DATE.sub("", text)):
+    for found in FIND.finditer(NOT_MEASURED.sub("", text)):
         number, unit = found[1].rstrip(","), found[2] or ""
         if number.count(".") <= 1:  # 2.15.0のような版の番号は除く
             yield number, unit

@@ -1,5 +1,6 @@
 """原稿から、読者が読む文章を行番号とともに取り出す。コード、数式、役割の中は除く。"""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -81,7 +82,13 @@ def _tokens(text: str, first: int) -> Iterator[tuple[int, Token]]:
         line = first + (token.map[0] if token.map else 0)
         yield line, token
         if token.type == "colon_fence" and not token.info.startswith("{glossary}"):
-            yield from _tokens(token.content, line + 1)
+            yield from _tokens(_without_options(token.content), line + 1)
+
+
+def _without_options(content: str) -> str:
+    """ディレクティブの先頭の選択肢を、行の数を変えずに消す。"""
+    options = re.match(r"(?::[\w-]+:.*\n)*", content)[0]
+    return "\n" * options.count("\n") + content[len(options) :]
 
 
 def _front_matter(text: str) -> dict:

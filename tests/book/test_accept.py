@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import HEAD, SmallBook
+from small_book import HEAD, SmallBook
 
 from verified_book.accept import rewrite
 from verified_book.chapter import parse

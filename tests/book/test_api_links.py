@@ -146,5 +146,7 @@ def test_annotations_are_resolved_for_nitpicky_builds(build) -> None:
 
 
 def test_unknown_annotation_is_still_a_warning(build) -> None:
-    _, warnings = build("# T\n\n{py:class}`torch.nn.Modul` {py:class}`entering_pytorch.nothing`\n")
+    _, warnings = build(
+        "# T\n\n{py:class}`torch.nn.Modul` {py:class}`entering_pytorch.mnist.Net`\n"
+    )
     assert warnings.count("index.md:3: WARNING: py:class reference target not found") == 2

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import HEAD, ROOT, SPHINX, SmallBook
+from small_book import HEAD, ROOT, SPHINX, SmallBook
 
 from verified_book.book import Book
 from verified_book.cache_key import imported_modules

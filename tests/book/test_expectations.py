@@ -4,7 +4,7 @@ import re
 
 import nbformat
 import pytest
-from conftest import SmallBook
+from small_book import SmallBook
 
 from verified_book.chapter import Cell, Chapter, Expectation
 from verified_book.expectations import Result, check, too_many_exemptions

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import CONF, HEAD, SmallBook
+from small_book import CONF, HEAD, SmallBook
 
 from verified_book.chapter import parse
 from verified_book.naked_numbers import naked_numbers
@@ -60,7 +60,9 @@ def test_a_wrong_reference_is_explained(two_pages: SmallBook, role: str, words: 
     assert "docs/chapter2.md:3" in run.text, run.text
 
 
-def naked(text: str, output: str = "99.24 277670 0.5 12", code: str = "x = 0.1307") -> list[int]:
+def naked(
+    text: str, output: str = "99.24 277670 0.5 12 1000", code: str = "x = 0.1307"
+) -> list[int]:
     cell = f"```{{code-cell}} python\n{code}\n```\n\n"
     chapter = parse(Path("a.md"), "docs/a.md", HEAD + cell + text)
     return [problem.line for problem in naked_numbers(chapter, output)]
@@ -99,6 +101,8 @@ def test_a_measured_number_written_by_hand_is_found(text: str) -> None:
         "平均の0.1307を引きます。",
         "参加者は3,500人を超えました{footcite}`pytorch2024year`。",
         "12個の値です。",
+        "1,000枚を見ます。",
+        "PyTorch 2.13とPython 3.11で動きます。",
     ],
 )
 def test_other_numbers_are_left_alone(text: str) -> None:

@@ -2,7 +2,7 @@
 
 import re
 
-from conftest import CONF, SmallBook
+from small_book import CONF, SmallBook
 
 
 def test_the_box_tells_what_was_run_and_verified(book: SmallBook) -> None:

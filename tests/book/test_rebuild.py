@@ -1,6 +1,6 @@
 """失敗した組み立ては、直すまで何度でも失敗する。"""
 
-from conftest import SmallBook
+from small_book import SmallBook
 
 
 def test_a_warning_stays_red_until_it_is_mended(book: SmallBook) -> None:

@@ -3,7 +3,7 @@
 import re
 import shutil
 
-from conftest import CONF, SmallBook
+from small_book import CONF, SmallBook
 
 CHAPTER = """\
 ```{code-cell} python

@@ -84,7 +84,7 @@ def server():
 
 @pytest.fixture
 def raw(tmp_path):
-    """揃っているデータのフォルダ。"""
+    """揃っているデータのフォルダー。"""
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for name, content in FILES.items():
@@ -93,7 +93,7 @@ def raw(tmp_path):
 
 
 def contents(raw: Path) -> dict[str, bytes]:
-    """ロックを除いた、フォルダの中身。"""
+    """ロックを除いた、フォルダーの中身。"""
     return {p.name: p.read_bytes() for p in raw.iterdir() if p.suffix != ".lock"}
 
 
@@ -212,7 +212,7 @@ def test_a_broken_archive_is_refused(body, server, tmp_path):
     assert contents(tmp_path / "MNIST" / "raw") == {}
 
 
-# -- 書き込めないフォルダ -----------------------------------------------------
+# -- 書き込めないフォルダー -----------------------------------------------------
 
 
 @pytest.mark.parametrize("obstacle", ["", "MNIST", "MNIST/raw"])
@@ -220,7 +220,7 @@ def test_a_file_where_the_folder_should_be(obstacle, server, tmp_path):
     path = tmp_path / "root" / obstacle
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"kept")
-    with pytest.raises(DataError, match="--rootで別のフォルダを指定してください"):
+    with pytest.raises(DataError, match="--rootで別のフォルダーを指定してください"):
         ensure_mnist(tmp_path / "root", [server.mirror], DIGESTS)
     assert path.read_bytes() == b"kept"
 

@@ -265,7 +265,7 @@ def test_a_failed_save_is_reported(root, tmp_path, monkeypatch):
 
 @pytest.fixture
 def command(tmp_path):
-    """ほかに何もないフォルダに写したmnist.pyを動かすコマンド。"""
+    """ほかに何もないフォルダーに写したmnist.pyを動かすコマンド。"""
     shutil.copy(mnist.__file__, tmp_path / "mnist.py")
     return [sys.executable, "mnist.py"]
 

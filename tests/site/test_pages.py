@@ -1,0 +1,98 @@
+"""どのページにもあるべきものがあるか。"""
+
+import re
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+
+JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
+NAMES = {"Entering PyTorch", "GitHub"}  # 日本語にしない名前
+
+
+def pages(site: Path) -> dict[str, BeautifulSoup]:
+    paths = sorted(site.rglob("*.html"))
+    found = {
+        str(path.relative_to(site)): BeautifulSoup(path.read_text("utf-8"), "html.parser")
+        for path in paths
+        if "_static" not in path.parts
+    }
+    assert len(found) > 8
+    return found
+
+
+def without_report_link(site: Path) -> list[str]:
+    """「誤りを報告」のリンクがないか、題とページの番地が記入されていないページ。"""
+    bad = []
+    for name, page in pages(site).items():
+        link = page.select_one(".report-link a")
+        query = parse_qs(urlsplit(link["href"]).query) if link else {}
+        filled = (
+            link is not None
+            and link.text == "誤りを報告"
+            and urlsplit(link["href"]).path.endswith("/issues/new")
+            and query.get("title", [""])[0].startswith("誤り：")
+            and f"/{name}" in query.get("body", [""])[0]
+        )
+        if not filled:
+            bad.append(name)
+    return bad
+
+
+def english_labels(site: Path) -> set[str]:
+    """ボタンや入力欄の説明のうち、日本語でないもの。"""
+    labels = set()
+    for page in pages(site).values():
+        for node in page.select("button, input, nav, form, .headerlink, [aria-label]"):
+            for value in (node.get("title"), node.get("aria-label"), node.get("placeholder")):
+                if value and not JAPANESE.search(value) and value not in NAMES:
+                    labels.add(value)
+    return labels
+
+
+def test_every_page_has_its_report_link(site: Path) -> None:
+    assert without_report_link(site) == []
+
+
+def test_lost_report_link_is_found(site_copy: Path) -> None:
+    path = site_copy / "start" / "tensor.html"
+    path.write_text(path.read_text("utf-8").replace("誤りを報告", ""), "utf-8")
+    assert without_report_link(site_copy) == ["start/tensor.html"]
+
+
+def test_labels_of_the_interface_are_japanese(site: Path) -> None:
+    assert english_labels(site) == set()
+
+
+def test_english_label_is_found(site_copy: Path) -> None:
+    path = site_copy / "index.html"
+    button = '<button aria-label="Toggle sidebar"></button></main>'
+    path.write_text(path.read_text("utf-8").replace("</main>", button, 1), "utf-8")
+    assert english_labels(site_copy) == {"Toggle sidebar"}
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        "html[lang=ja]",
+        "head > title",
+        "head > link[rel=canonical][href^=https]",
+        "main h1",
+        "footer .licence a[rel=license]",
+    ],
+)
+def test_every_page_has(site: Path, selector: str) -> None:
+    special = {"404.html", "genindex.html", "py-modindex.html", "search.html"}
+    lacking = {name for name, page in pages(site).items() if not page.select_one(selector)}
+    assert lacking - special == set()
+
+
+def test_chapters_lead_to_each_other(site: Path) -> None:
+    chapters = {n: p for n, p in pages(site).items() if n.startswith("start/")}
+    assert len(chapters) >= 4
+    for page in chapters.values():
+        assert page.select_one("a.left-prev[href]")
+        assert page.select_one("a.right-next[href]")
+        assert page.select_one("meta[name=description]")["content"]
+        assert page.select_one("div.cell_input")
