@@ -19,7 +19,14 @@ EXEMPTIONS = {
     "timing": "時間の測定",
     "machine": "機種による違い",
 }
+SETTINGS = {"file_format", "kernelspec", "budget", "myst"}
 CELL_OPTIONS = {"raises", "tags", "mystnb"}
+DISPLAY_OPTIONS = {
+    "image": {"alt", "width", "height", "scale", "align", "classes"},
+    "figure": {"caption", "name", "align", "classes"},
+    "code_prompt_show": set(),
+    "code_prompt_hide": set(),
+}
 CELL_TAGS = {
     *(f"{action}-{part}" for action in ("hide", "remove") for part in ("input", "output", "cell")),
     "scroll-output",
@@ -137,7 +144,8 @@ def parse(path: Path, name: str, text: str | None = None) -> Chapter:
     except Exception as error:  # MyST-NBの例外には、公開されていないものがある
         chapter.problem(1, f"先頭の設定かセルのオプションが読めません：{error}")
         return chapter
-    _read_budget(chapter)
+    if executable:
+        _check_settings(chapter)
     sources = [
         (index, cell)
         for index, cell in enumerate(chapter.notebook.cells)
@@ -185,7 +193,10 @@ def parse(path: Path, name: str, text: str | None = None) -> Chapter:
     return chapter
 
 
-def _read_budget(chapter: Chapter) -> None:
+def _check_settings(chapter: Chapter) -> None:
+    for name in chapter.notebook.metadata.keys() - SETTINGS - {"source_map"}:
+        known = "、".join(sorted(SETTINGS))
+        chapter.problem(1, f"先頭の設定「{name}」はありません。使えるのは{known}です。")
     budget = chapter.notebook.metadata.get("budget", chapter.budget)
     if isinstance(budget, int | float) and not isinstance(budget, bool) and budget > 0:
         chapter.budget = float(budget)
@@ -206,10 +217,26 @@ def _check_options(chapter: Chapter, cell: Cell) -> None:
             cell.line,
             f"セルのタグ「{tag}」は使えません。例外が起きるセルには:raises:を書きます。",
         )
+    if "mystnb" in cell.options:
+        _check_display(chapter, cell)
     if "raises" in cell.options and not re.fullmatch(r"[A-Za-z_][\w.]*", str(cell.raises)):
         chapter.problem(
             cell.line, "raisesには、例外の名前を一つ書いてください（例：raises: RuntimeError）。"
         )
+
+
+def _check_display(chapter: Chapter, cell: Cell) -> None:
+    display = cell.options["mystnb"]
+    wrong = [] if isinstance(display, dict) else ["mystnb"]
+    for name, value in display.items() if isinstance(display, dict) else ():
+        allowed = DISPLAY_OPTIONS.get(name)
+        if allowed is None or (allowed and not isinstance(value, dict)):
+            wrong.append(name)
+        elif allowed:
+            wrong += [f"{name}: {option}" for option in sorted(value.keys() - allowed)]
+    for place in wrong:
+        message = f"mystnbの「{place}」は読めません。名前と字下げを確かめてください。"
+        chapter.problem(cell.line, message)
 
 
 def _read_expectation(chapter: Chapter, fence: _Fence) -> Expectation:

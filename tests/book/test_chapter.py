@@ -40,6 +40,14 @@ def test_a_right_chapter_has_no_problem() -> None:
         ("```{code-cell} python\n:tags: hide-inptu\n1\n```\n", 1, "読めません"),
         ("```{code-cell} python\n:tags: [raises-exception]\n1\n```\n", 6, "raises-exception"),
         ("```{code-cell} python\n:load: a.py\n```\n", 1, "読めません"),
+        ("```{code-cell} python\n---\nmystnb:\n  image:\n---\n1\n```\n", 6, "「image」は読め"),
+        ("```{code-cell} python\n---\nmystnb:\n---\n1\n```\n", 6, "読めません"),
+        ("```{code-cell} python\n---\nmystnb:\n  imag:\n    alt: a\n---\n1\n```\n", 6, "「imag」"),
+        (
+            "```{code-cell} python\n---\nmystnb:\n  figure:\n    captoin: a\n---\n1\n```\n",
+            6,
+            "「figure: captoin」は読めません",
+        ),
         (":::{note}\n" + CELL + ":::\n", 7, "このセルは実行されません"),
         ("- 項目\n\n  ```{code-cell} python\n  1\n  ```\n", 8, "このセルは実行されません"),
         (":::{code-cell} python\n1\n:::\n", 6, "このセルは実行されません"),
@@ -65,6 +73,12 @@ def test_cells_that_would_silently_not_run_are_an_error(head: str, body: str) ->
 def test_a_budget_is_a_positive_number_of_seconds(budget: str) -> None:
     found = problems(CELL, HEAD.replace("---\nfile", f"---\nbudget: {budget}\nfile", 1))
     assert "実行時間の目安" in found[0][1]
+
+
+def test_a_misspelt_setting_is_an_error() -> None:
+    ((line, message),) = problems(CELL, HEAD.replace("---\nfile", "---\nbuget: 5\nfile", 1))
+    assert line == 1
+    assert "先頭の設定「buget」はありません" in message
 
 
 def test_unreadable_settings_are_an_error() -> None:
