@@ -27,8 +27,8 @@ def lines(result: Result, record: dict) -> list[tuple[str, str]]:
     ]
 
 
-def _append(app: Sphinx, doctree: nodes.document) -> None:
-    path = Path(app.env.doc2path(app.env.docname))
+def _append(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    path = Path(app.env.doc2path(docname))
     book = Book.load(Path(app.confdir))
     chapter = parse(path, book.name(path))
     notebook = None if chapter.problems or not chapter.cells else cached(book, chapter)
@@ -45,5 +45,5 @@ def _append(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, object]:
-    app.connect("doctree-read", _append, priority=900)
+    app.connect("doctree-resolved", _append)  # 脚注の並びが決まった後
     return {"parallel_read_safe": True, "parallel_write_safe": True}
