@@ -43,6 +43,7 @@ extensions = [
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath", "substitution"]
 myst_heading_anchors = 3
+myst_footnote_sort = False  # 文献は「次に読むもの」の中に置く
 myst_substitutions = {
     "repository": repository,
     "torch": installed("torch").partition("+")[0],  # CPU版の`+cpu`は本文に要らない

@@ -44,8 +44,8 @@ def resolve(name: str) -> tuple[object, object]:
     Examples
     --------
     >>> from verified_book.api_links import resolve
-    >>> resolve("pathlib.Path.exists")[1]
-    <class 'pathlib.Path'>
+    >>> resolve("collections.Counter.elements")[1]
+    <class 'collections.Counter'>
     """
     first, *rest = name.split(".")
     try:

@@ -2,8 +2,10 @@
 
 Sphinxは読み終えたページを覚えておくので、警告で失敗した組み立てをもう一度行うと成功してしまう。
 始めに印を置き、成功したときだけ消す。印が残っていたら（失敗しても、途中で止められても）全部読み直す。
+このパッケージのコードが変わったときも、前の組み立てのページは使わない。
 """
 
+import hashlib
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -26,7 +28,15 @@ def _end(app: Sphinx, exception: Exception | None) -> None:
         (Path(app.doctreedir) / MARK).unlink(missing_ok=True)
 
 
+def _code() -> str:
+    here = Path(__file__).parent
+    folders = [here, *(f for f in here.iterdir() if f.is_dir() and f.name != "node_modules")]
+    files = sorted(path for folder in folders for path in folder.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
 def setup(app: Sphinx) -> dict[str, object]:
+    app.add_config_value("rebuild_code", _code(), "env", types=str)
     app.connect("builder-inited", _begin)
     app.connect("build-finished", _end, priority=999)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

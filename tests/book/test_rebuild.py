@@ -1,6 +1,8 @@
 """失敗した組み立ては、直すまで何度でも失敗する。"""
 
-from small_book import SmallBook
+import shutil
+
+from small_book import ROOT, SmallBook
 
 
 def test_a_warning_stays_red_until_it_is_mended(book: SmallBook) -> None:
@@ -14,3 +16,16 @@ def test_a_warning_stays_red_until_it_is_mended(book: SmallBook) -> None:
     run = book.html()
     assert run.status == 0
     assert "0 added, 0 changed, 0 removed" in run.text
+
+
+def test_a_change_of_this_package_reads_every_page_again(book: SmallBook) -> None:
+    book.write("文。\n", head="# 章\n\n")
+    assert book.html().status == 0
+    assert "0 added, 0 changed" in book.html().text
+    copy = book.root / "src/verified_book"
+    shutil.copytree(ROOT / "src/verified_book", copy, ignore=shutil.ignore_patterns("node_modules"))
+    with (copy / "compare.py").open("a") as code:
+        code.write("# 変更\n")
+    run = book.html()
+    assert run.status == 0, run.text
+    assert "config changed ('rebuild_code')] 2 added" in run.text, run.text
