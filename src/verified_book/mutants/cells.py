@@ -1,0 +1,108 @@
+"""セルに植えた誤りを確かめる：章を一度だけ動かし、各セルの直前で誤りの数だけ分かれる。
+
+分かれたプロセスは、誤りのあるセルから先を動かし、検証が退けたところで終わる。
+"""
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+from verified_book.chapter import Cell, Chapter
+from verified_book.measured import REFERENCE
+from verified_book.mutants.fork import TIMED_OUT, forked, streamed
+from verified_book.mutants.mutant import Mutant, Verdict
+from verified_book.mutants.reading import Reading, RedError, summary
+from verified_book.mutants.references import MEASURED
+from verified_book.mutants.session import Session, preload, prepare
+from verified_book.mutants.structure import cell_start
+from verified_book.mutants.tree import Copy
+
+
+def judge_cells(
+    copy: Copy, mutants: Iterable[Mutant], jobs: int
+) -> Iterator[tuple[Mutant, Verdict, float]]:
+    by_chapter = defaultdict(list)
+    for mutant in mutants:
+        by_chapter[mutant.path].append(mutant)
+    for chapter in copy.chapters:
+        planted = by_chapter[chapter.name]
+        if not planted:
+            continue
+        for record in streamed(partial(_run, copy, chapter, planted, jobs)):
+            if "red" in record:
+                raise RedError(record["red"])
+            verdict = Verdict(record["caught"], record["by"])
+            yield planted[record["index"]], verdict, record["seconds"]
+
+
+def _run(copy: Copy, chapter: Chapter, planted: list[Mutant], jobs: int) -> Iterator[dict]:
+    prepare(copy.book, Path(tempfile.mkdtemp(dir=copy.scratch)))
+    session = Session()
+    preload(copy.book, (cell.source for cell in chapter.cells))
+    groups, sources = _by_cell(chapter, planted)
+    reading = Reading(copy, chapter, session)
+    survivors, shown = [], []
+    for first, cell in enumerate(chapter.cells):
+        left = groups[first]
+        for shortcut in reading.passes(first):
+            work = partial(_walk, reading, first, sources, shortcut=shortcut)
+            waiting, left = left, []
+            for index, result, seconds in forked(waiting, work, jobs=jobs, limit=reading.limit):
+                record = {"index": index, "seconds": seconds}
+                if result.get("caught") is False:
+                    left.append(index)
+                    survivors += [] if shortcut else [(record, first, result["shown"])]
+                else:
+                    by = "時間切れ" if result == TIMED_OUT else "カーネルの異常終了"
+                    yield {**record, "caught": True, "by": result.get("by", by)}
+        reason, node = session.refused(cell)
+        if reason:
+            yield {"red": f"{chapter.name}:{cell.line}: {reason}"}
+            return
+        shown.append(summary(cell, node))
+    used = _used_names(copy, chapter)
+    for record, first, got in survivors:
+        yield {**record, **_clue(chapter.cells[first:], shown[first:], got, used)}
+
+
+def _walk(reading: Reading, first: int, sources: list[str], index: int, *, shortcut: bool) -> dict:
+    return reading.walk(first, sources[index], shortcut=shortcut)
+
+
+def _clue(cells: list[Cell], shown: list, got: list, used: set[str]) -> dict:
+    """どのセルも通った誤り：埋め込む値がなくなれば、Sphinxが退ける。"""
+    pairs = list(zip(cells, shown, got, strict=True))
+    lost = {name for _, old, new in pairs for name in set(old[1]) - set(new[1])}
+    if lost & used:
+        return {"caught": True, "by": "埋め込む値がない"}
+    changed = "、".join(f"{cell.line}行" for cell, old, new in pairs if old[0] != new[0])
+    return {"caught": False, "by": f"変わる出力や図：{changed or 'なし'}"}
+
+
+def _used_names(copy: Copy, chapter: Chapter) -> set[str]:
+    """どこかのページに埋め込まれた、この章の値の名前。"""
+    document = Path(chapter.name).relative_to(copy.book.chapters).with_suffix("").as_posix()
+    names = set()
+    for path in copy.book.chapter_paths():
+        here = path.relative_to(copy.book.root / copy.book.chapters).with_suffix("").as_posix()
+        for found in MEASURED.finditer(path.read_text("utf-8")):
+            parts = REFERENCE.fullmatch(found[1])
+            if parts and (parts[1] or here) == document:
+                names.add(parts[2])
+    return names
+
+
+def _by_cell(chapter: Chapter, planted: list[Mutant]) -> tuple[dict[int, list[int]], list[str]]:
+    """セルごとの誤りの番号と、誤りごとのセルのコード。"""
+    groups: dict[int, list[int]] = defaultdict(list)
+    sources = []
+    begins = [cell_start(chapter, cell) for cell in chapter.cells]
+    for index, mutant in enumerate(planted):
+        cell = max(i for i, begin in enumerate(begins) if begin <= mutant.start)
+        begin, length = begins[cell], len(chapter.cells[cell].source)
+        groups[cell].append(index)
+        changed = mutant.apply(chapter.text)
+        sources.append(changed[begin : begin + length + len(changed) - len(chapter.text)])
+    return groups, sources

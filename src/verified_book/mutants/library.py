@@ -1,0 +1,150 @@
+"""src/に植えた誤りを確かめる：速い試験、最初の数歩、章の全体の順に、退けるまで進む。
+
+試験に要るパッケージを読み込んだプロセスから、誤りの数だけ分かれるので、importの時間を払わない。
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from verified_book.cache_key import imported_modules
+from verified_book.chapter import Chapter
+from verified_book.mutants.fork import TIMED_OUT, forked, streamed
+from verified_book.mutants.mutant import Mutant, Verdict
+from verified_book.mutants.pages import Judged
+from verified_book.mutants.reading import Reading, RedError
+from verified_book.mutants.session import Session, preload, prepare
+from verified_book.mutants.tree import Copy, link_tree
+
+TEST_LIMIT = 300.0  # 試験がこれより長くかかれば、止まったとみなす（秒）
+
+
+class Timer:
+    """試験の秒数を測り、次からは速い順に並べるpytestプラグイン。"""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self.seconds, self.failed = seconds, ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        name = report.nodeid
+        self.seconds[name] = self.seconds.get(name, 0.0) + report.duration
+        if report.failed:
+            self.failed = self.failed or name
+
+    def pytest_collection_modifyitems(self, items: list) -> None:
+        items.sort(key=lambda item: self.seconds.get(item.nodeid, 0.0))
+
+
+def judge_library(copy: Copy, mutants: Iterable[Mutant], jobs: int) -> Judged:
+    planted = list(mutants)
+    for record in streamed(lambda: _judge(copy, planted, jobs)) if planted else ():
+        if "red" in record:
+            raise RedError(record["red"])
+        verdict = Verdict(record["caught"], record["by"])
+        yield planted[record["index"]], verdict, record["seconds"]
+
+
+def _judge(copy: Copy, planted: list[Mutant], jobs: int) -> Iterator[dict]:
+    prepare(copy.book, Path(tempfile.mkdtemp(dir=copy.scratch)))
+    Session()
+    codes = [copy.text(path) for path in sorted({mutant.path for mutant in planted})]
+    codes += [cell.source for chapter in copy.chapters for cell in chapter.cells]
+    preload(copy.book, codes)
+    left = []
+    for path in sorted({mutant.path for mutant in planted}):
+        group = [index for index, mutant in enumerate(planted) if mutant.path == path]
+        for record in _tested(copy, path, planted, group, jobs):
+            if record.get("caught") is False:
+                left.append(record["index"])
+            else:
+                yield record
+    for chapter in copy.chapters:
+        used = _imported(copy, chapter)
+        group = [index for index in left if planted[index].path in used]
+        for record in _read(copy, chapter, planted, group, jobs):
+            left.remove(record["index"])
+            yield record
+    for index in left:
+        yield {"index": index, "seconds": 0.0, "caught": False, "by": "試験も章も通る"}
+
+
+def _tested(
+    copy: Copy, path: str, planted: list[Mutant], group: list[int], jobs: int
+) -> Iterator[dict]:
+    """docstringの例と、名前の合う試験。まず誤りなしで通し、秒数を測っておく。"""
+    targets = _targets(copy, path)
+    times: dict[str, float] = {}
+
+    def work(index: int) -> dict:
+        text = copy.text(path)
+        text = text if index < 0 else planted[index].apply(text)
+        return _pytest(copy, path, text, targets, times)
+
+    ((_, base, _),) = forked([-1], work, jobs=1, limit=TEST_LIMIT)
+    if base.get("status", 1):
+        yield {"red": f"{path}の試験が、誤りを植える前から失敗します：{base}"}
+        return
+    times.update(base["seconds"])
+    for index, result, seconds in forked(group, work, jobs=jobs, limit=TEST_LIMIT):
+        by = "時間切れ" if result == TIMED_OUT else result.get("failed", "異常終了")
+        yield {"index": index, "seconds": seconds, "caught": result.get("status") != 0, "by": by}
+
+
+def _targets(copy: Copy, path: str) -> list[str]:
+    tests = copy.book.root.glob(f"tests/**/test_{Path(path).stem}.py")
+    return [path, *(str(test.relative_to(copy.book.root)) for test in sorted(tests))]
+
+
+def _pytest(copy: Copy, path: str, text: str, targets: list[str], times: dict[str, float]) -> dict:
+    """``path`` が ``text`` に変わった木で試験を動かし、最初に失敗したものを返す。"""
+    root = link_tree(copy, Path(tempfile.mkdtemp(dir=copy.scratch)) / "tree", path, text)
+    _use(root / copy.book.sources)
+    os.chdir(root)
+    timer = Timer(dict(times))
+    options = ["-x", "-q", "-p", "no:cacheprovider", "--rootdir", str(root)]
+    status = pytest.main([*targets, *options], plugins=[timer])
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED:
+        status = 0
+    failed = timer.failed or "試験の読み込み"
+    return {"status": int(status), "failed": failed, "seconds": timer.seconds}
+
+
+def _use(sources: Path) -> None:
+    """このプロセスと、これが起こすプロセスに、``sources`` のモジュールを読ませる。"""
+    sys.path.insert(0, str(sources))
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(sources), os.environ.get("PYTHONPATH", "")])
+
+
+def _imported(copy: Copy, chapter: Chapter) -> set[str]:
+    sources = copy.book.root / copy.book.sources
+    found = imported_modules(sources, [cell.source for cell in chapter.cells])
+    return {path.relative_to(copy.book.root).as_posix() for path in found}
+
+
+def _read(
+    copy: Copy, chapter: Chapter, planted: list[Mutant], group: list[int], jobs: int
+) -> Iterator[dict]:
+    """章を動かし、見つかった誤りだけを返す。"""
+    if not group:
+        return
+    reading = Reading(copy, chapter, Session())
+    for shortcut in reading.passes(-1):
+
+        def work(index: int, shortcut: bool = shortcut) -> dict:
+            mutant = planted[index]
+            text = mutant.apply(copy.text(mutant.path))
+            folder = Path(tempfile.mkdtemp(dir=copy.scratch)) / "tree"
+            _use(link_tree(copy, folder, mutant.path, text) / copy.book.sources)
+            return reading.walk(0, shortcut=shortcut)
+
+        waiting, group = group, []
+        for index, result, seconds in forked(waiting, work, jobs=jobs, limit=reading.limit):
+            by = "時間切れ" if result == TIMED_OUT else result.get("by", "カーネルの異常終了")
+            if result.get("caught") is False:
+                group.append(index)
+            else:
+                yield {"index": index, "seconds": seconds, "caught": True, "by": by}

@@ -1,0 +1,62 @@
+"""最後にすべての誤りを確かめたときの数を、表にしてページに載せるSphinx拡張。"""
+
+import json
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.typing import ExtensionMetadata
+
+
+class Mutants(SphinxDirective):
+    """``{mutants}``：種類ごとの数と、見つからなかった誤り。引数は、数を書いたファイル。"""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        relative, path = self.env.relfn2path(self.arguments[0])
+        self.env.note_dependency(relative)
+        figures = json.loads(Path(path).read_text("utf-8"))
+        versions = "、".join(f"{name} {version}" for name, version in figures["versions"].items())
+        when = f"{figures['date']}に、{figures['processor']}で確かめました（{versions}）。"
+        rows = [
+            (row["title"], f"caught {row['caught']} of {row['planted']}")
+            for row in figures["kinds"]
+        ]
+        survivors = [
+            (row["title"], survivor) for row in figures["kinds"] for survivor in row["survivors"]
+        ]
+        blocks: list[nodes.Node] = [nodes.paragraph("", when), _table(("植えた誤り", "結果"), rows)]
+        if survivors:
+            blocks.append(_survivors(survivors))
+        return blocks
+
+
+def _survivors(survivors: list[tuple[str, dict]]) -> nodes.bullet_list:
+    items = nodes.bullet_list()
+    for title, survivor in survivors:
+        paragraph = nodes.paragraph()
+        paragraph += nodes.literal("", survivor["place"], classes=["place"])
+        paragraph += nodes.Text(f" {title}：")
+        paragraph += nodes.literal("", survivor["change"], classes=["change"])
+        paragraph += nodes.Text(f"。{survivor['reason'] or '見つけられていません。'}")
+        items += nodes.list_item("", paragraph)
+    return items
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> nodes.table:
+    group = nodes.tgroup(cols=len(head))
+    group += [nodes.colspec(colwidth=1) for _ in head]
+    group += nodes.thead("", _row(head))
+    group += nodes.tbody("", *map(_row, rows))
+    return nodes.table("", group)
+
+
+def _row(texts: tuple[str, ...]) -> nodes.row:
+    return nodes.row("", *(nodes.entry("", nodes.paragraph("", text)) for text in texts))
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    app.add_directive("mutants", Mutants)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,154 @@
+"""ページに植えた誤りを確かめる：比較、書き方の規則、Sphinxの順に、退けるまで進む。
+
+Sphinxは本全体を一度だけ読み、そこから分かれたプロセスが、誤りのあるページだけを読み直す。
+"""
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from verified_book import lint
+from verified_book.chapter import parse
+from verified_book.execution import cached
+from verified_book.expectations import check, too_many_exemptions, verify, verify_book
+from verified_book.mutants.expectation import slice_around
+from verified_book.mutants.fork import TIMED_OUT, forked, streamed
+from verified_book.mutants.mutant import Mutant, Verdict
+from verified_book.mutants.reading import RedError
+from verified_book.mutants.tree import Copy, link_tree
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+LIMIT = 120.0  # 一つのページを読み直すのに、これほどはかからない（秒）
+Judged = Iterator[tuple[Mutant, Verdict, float]]
+
+
+def judge_text(copy: Copy, mutants: Iterable[Mutant], jobs: int) -> Judged:
+    """期待値の中の誤りを、そのセルの出力と比べる。"""
+    chapters = {chapter.name: chapter for chapter in copy.chapters}
+    outputs = {name: cached(copy.book, chapter) for name, chapter in chapters.items()}
+    for mutant in mutants:
+        chapter = chapters[mutant.path]
+        cell, text = slice_around(chapter, mutant)
+        head = chapter.text[: chapter.text.index("\n---", 3) + 5]
+        mutated = parse(chapter.path, chapter.name, head + text)
+        node = outputs[mutant.path].cells[cell.index]
+        refused = mutated.problems or check(mutated.cells[0], node)
+        yield mutant, Verdict(bool(refused), "期待値" if refused else ""), 0.0
+
+
+def judge_pages(copy: Copy, mutants: Iterable[Mutant], jobs: int) -> Judged:
+    """ページを、組み立てと ``make lint`` が退けるか。"""
+    planted = list(mutants)
+    for record in streamed(lambda: _judge(copy, planted, jobs)) if planted else ():
+        if "red" in record:
+            raise RedError(record["red"])
+        verdict = Verdict(record["caught"], record["by"])
+        yield planted[record["index"]], verdict, record["seconds"]
+
+
+def _judge(copy: Copy, planted: list[Mutant], jobs: int) -> Iterator[dict]:
+    results = verify_book(copy.book)
+    for problem in (problem for result in results for problem in result.problems):
+        yield {"red": str(problem)}
+        return
+    allowed = _lint(copy.book.root)
+    site = _Site(copy)
+    if allowed or site.base:
+        yield {"red": "\n".join(sorted((allowed or set()) | site.base))}
+        return
+
+    def work(index: int) -> dict:
+        mutant = planted[index]
+        text = mutant.apply(copy.text(mutant.path))
+        path = copy.book.root / mutant.path
+        chapter = parse(path, mutant.path, text)
+        notebook = None if chapter.problems else cached(copy.book, chapter)
+        if notebook is None:
+            return {"by": "章の書き方" if chapter.problems else "実行結果がない"}
+        try:
+            changed = verify(chapter, notebook)
+        except Exception as error:  # 組み立ても、この例外で止まる
+            return {"by": f"組み立ての異常終了：{type(error).__name__}"}
+        others = [result for result in results if result.chapter.name != mutant.path]
+        if changed.problems or too_many_exemptions([*others, changed]):
+            return {"by": "期待値"}
+        root = link_tree(copy, copy.scratch / f"page-{index}", mutant.path, text)
+        if allowed is not None and _lint(root):
+            return {"by": "verified_book.lint"}
+        return {"by": "Sphinx" if site.warnings(mutant.path, text) else ""}
+
+    for index, result, seconds in forked(range(len(planted)), work, jobs=jobs, limit=LIMIT):
+        if result == TIMED_OUT or "died" in result:
+            raise RuntimeError(f"ページを読み直せません：{planted[index]}：{result}")
+        yield {"index": index, "caught": bool(result["by"]), "seconds": seconds, **result}
+
+
+def _lint(root: Path) -> set[str] | None:
+    """書き方の規則が示す誤り（行番号を除く）。この規則を使わない本ではNone。"""
+    printed, arguments, here = io.StringIO(), sys.argv, Path.cwd()
+    try:
+        os.chdir(root)
+        sys.argv = ["verified_book.lint"]
+        with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+            lint.main()
+    except FileNotFoundError:
+        return None
+    finally:
+        sys.argv = arguments
+        os.chdir(here)
+    return set(printed.getvalue().splitlines())
+
+
+class _Site:
+    """本全体を読み終えたSphinx。"""
+
+    def __init__(self, copy: Copy) -> None:
+        from sphinx.application import Sphinx
+
+        os.environ["NO_COLOR"] = "1"
+        self.copy, self.stream, self.planted = copy, io.StringIO(), {}
+        out = copy.scratch / "site"
+        root = copy.book.root
+        self.app = Sphinx(
+            root / copy.book.chapters,
+            root,
+            out / "html",
+            out / "doctrees",
+            "html",
+            confoverrides={"nitpicky": True},
+            status=None,
+            warning=self.stream,
+            freshenv=True,
+        )
+        self.app.connect("source-read", self._plant)
+        self.app.builder.read()
+        self.app.env.check_consistency()
+        for docname in sorted(self.app.env.found_docs):
+            self.app.env.get_and_resolve_doctree(docname, self.app.builder)
+        self.base = self._lines()
+
+    def _plant(self, app: object, docname: str, source: list[str]) -> None:
+        source[0] = self.planted.get(docname, source[0])
+
+    def _lines(self) -> set[str]:
+        lines = ANSI.sub("", self.stream.getvalue()).splitlines()
+        return {line for line in lines if line.strip()}
+
+    def warnings(self, path: str, text: str) -> set[str]:
+        """``path`` が ``text`` に変わったときの、新しい警告。分かれたプロセスの中で呼ぶ。"""
+        app, env = self.app, self.app.env
+        docname = env.path2doc(str(self.copy.book.root / path))
+        self.planted[docname] = text
+        folder = self.copy.scratch / f"doctrees-{os.getpid()}"
+        app.doctreedir = env.doctreedir = app.builder.doctreedir = folder
+        app.events.emit("env-purge-doc", env, docname)
+        env.clear_doc(docname)
+        app.builder.read_doc(docname)
+        app.events.emit("env-updated", env)
+        env.check_consistency()
+        env.get_and_resolve_doctree(docname, app.builder)
+        return self._lines()

@@ -1,0 +1,75 @@
+"""確かめた結果をファイルに書き足し、止めても続きから始められるようにする。"""
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+
+from verified_book.mutants.mutant import Mutant, Verdict
+from verified_book.mutants.tree import Copy
+
+PLACE = "_build/mutants/results.jsonl"
+EQUIVALENTS = "docs/appendix/mutants.toml"
+# 答えを左右するファイル。このパッケージ自身は、直しても結果が残るように含めない
+DEPENDS = ("src/*/*.py", "src/*/textlint/*", "tests/library/*", "conf.py", "pyproject.toml")
+
+
+class Results:
+    """答えの記録。鍵は、誤りと、それを植えた本の内容から作る。"""
+
+    def __init__(self, root: Path, copy: Copy) -> None:
+        self.file, self.copy = root / PLACE, copy
+        self.known: dict[str, dict] = {}
+        if self.file.is_file():
+            for line in self.file.read_text("utf-8").splitlines():
+                record = json.loads(line)
+                self.known[record["key"]] = record
+        self.shared = _digest(copy.book.root, DEPENDS)
+        self.pages = _digest(copy.book.root, (f"{copy.book.chapters}/**/*.md",))
+        self.texts: dict[str, str] = {}
+
+    def text(self, path: str) -> str:
+        if path not in self.texts:
+            self.texts[path] = self.copy.text(path)
+        return self.texts[path]
+
+    def key(self, mutant: Mutant) -> str:
+        place = (mutant.kind, mutant.path, mutant.start, mutant.end, mutant.after)
+        # 参照は、ほかのページを指すので、すべてのページの内容による
+        pages = self.pages if mutant.kind in ("reference", "src-operator") else ""
+        parts = (*place, self.text(mutant.path), self.shared, pages)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+
+    def get(self, mutant: Mutant) -> Verdict | None:
+        record = self.known.get(self.key(mutant))
+        return Verdict(record["caught"], record["by"]) if record else None
+
+    def add(self, mutant: Mutant, verdict: Verdict, seconds: float) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        record = {
+            "key": self.key(mutant),
+            "kind": mutant.kind,
+            "caught": verdict.caught,
+            "by": verdict.by,
+            "seconds": round(seconds, 2),
+            "place": f"{mutant.path}:{mutant.line(self.text(mutant.path))}",
+            "change": mutant.describe(self.text(mutant.path)),
+        }
+        self.known[record["key"]] = record
+        with self.file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def _digest(root: Path, patterns: tuple[str, ...]) -> str:
+    paths = sorted({path for pattern in patterns for path in root.glob(pattern) if path.is_file()})
+    contents = [(path.relative_to(root).as_posix(), path.read_bytes()) for path in paths]
+    return hashlib.sha256(repr(contents).encode()).hexdigest()
+
+
+def equivalents(root: Path) -> dict[tuple[str, str], str]:
+    """結果の変わらない誤りの表：（ファイル、変更の説明）ごとの理由。"""
+    path = root / EQUIVALENTS
+    if not path.is_file():
+        return {}
+    table = tomllib.loads(path.read_text("utf-8")).get("equivalent", [])
+    return {(row["path"], row["change"]): row["reason"] for row in table}

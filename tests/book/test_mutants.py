@@ -1,0 +1,187 @@
+"""誤りを植えるコマンドが、どの種類の誤りも植え、目の見えない検証を見破るか。"""
+
+import json
+import os
+import re
+import time
+
+import pytest
+
+from verified_book.mutants.code import code_edits
+from verified_book.mutants.fork import TIMED_OUT, forked
+
+TAX = '''"""税。"""
+
+
+def total(price):
+    """税込の値段。
+
+    Examples
+    --------
+    >>> from shop.tax import total
+    >>> total(100), total(200)
+    (110, 220)
+    """
+    return sum([price, price // 10])
+'''
+BODY = """\
+(top)=
+## 節
+
+テンソルの章です。{ref}`top`を見ます。
+
+```{code-cell} python
+from shop.tax import total
+
+x = [1, 2, 3]
+print(x, sum(x) - 1)
+```
+
+```{expect}
+[1, 2, 3] 5
+```
+
+```{code-cell} python
+---
+mystnb:
+  image:
+    alt: 一本の線
+---
+from matplotlib import pyplot as plt
+
+plt.plot(x)
+plt.show()
+```
+
+```{code-cell} python
+total(x[1] * 50) == 110
+```
+
+```{expect}
+True
+```
+"""
+BLIND = """\
+import sys
+from verified_book import expectations
+expectations.compare = lambda expected, actual: 1.0
+from verified_book.mutants.__main__ import main
+sys.exit(main())
+"""
+CAUGHT = re.compile(r"^([\w-]+) +caught (\d+) of (\d+)", re.MULTILINE)
+
+
+@pytest.fixture
+def shop(book):
+    (book.root / "data").mkdir()
+    (book.root / "src/shop").mkdir()
+    (book.root / "src/shop/__init__.py").touch()
+    (book.root / "src/shop/tax.py").write_text(TAX)
+    book.write(BODY)
+    return book
+
+
+def counts(text: str) -> dict[str, tuple[int, int]]:
+    return {kind: (int(caught), int(planted)) for kind, caught, planted in CAUGHT.findall(text)}
+
+
+def test_every_kind_is_planted_and_caught(shop):
+    before = {path: path.read_bytes() for path in shop.root.rglob("*.*") if path.is_file()}
+    run = shop.run("verified_book.mutants")
+    found = counts(run.text)
+    figure = found.pop("figure")
+    assert all(caught == planted > 0 for caught, planted in found.values()), run.text
+    assert set(found) == {
+        "digit", "sign", "shape", "word", "removed", "emptied", "format", "raises", "alt",
+        "reference", "term", "stale", "cell-operator", "cell-constant", "cell-argument",
+        "src-operator", "src-constant", "src-argument",
+    }  # fmt: skip
+    assert figure == (0, 1)  # plt.plot(x)のxを消しても、図の中身は比べていない
+    assert run.status == 1
+    assert "docs/chapter.md:32: [figure] plt.plot(x) → plt.plot()" in run.text
+    assert {path: path.read_bytes() for path in before} == before
+
+    figures = json.loads((shop.root / "docs/appendix/mutants.json").read_text("utf-8"))
+    assert figures["kinds"][0]["caught"] == found["digit"][0]
+    (shop.root / "docs/appendix/mutants.toml").write_text(
+        '[[equivalent]]\npath = "docs/chapter.md"\n'
+        'change = "plt.plot(x) → plt.plot()"\nreason = "試験のため"\n'
+    )
+    again = shop.run("verified_book.mutants")
+    assert again.status == 0, again.text
+    planted = sum(row["planted"] for row in figures["kinds"])
+    assert f"誤り{planted}個、そのうち確かめ済み{planted}個" in again.text
+
+
+def test_blind_comparison_leaves_survivors(shop):
+    (shop.root / "blind.py").write_text(BLIND)
+    run = shop.run("blind", "--kind", "digit", "--kind", "cell-constant")
+    assert run.status == 1
+    assert counts(run.text)["digit"][0] == 0
+    assert "docs/chapter.md:21: [digit] [1, 2, 3] 5 → [2, 2, 3] 5" in run.text
+    caught, planted = counts(run.text)["cell-constant"]
+    assert caught < planted
+
+
+def test_red_book_is_refused(shop):
+    shop.write(BODY.replace("3] 5", "3] 6"))
+    run = shop.run("verified_book.mutants", "--kind", "cell-operator")
+    assert run.status == 1
+    assert "誤りを植える前から、検証が失敗します。\ndocs/chapter.md:" in run.text
+
+
+def test_sample_is_seeded_and_spread(shop):
+    options = ("--sample", "5", "--kind", "digit", "--kind", "word", "--seed", "3")
+    first, second = (shop.run("verified_book.mutants", *options) for _ in range(2))
+    assert counts(first.text) == {"digit": (4, 4), "word": (1, 1)}
+    assert "確かめ済み5個" in second.text
+
+
+def test_a_page_shows_the_figures(shop):
+    shop.run("verified_book.mutants", "--jobs", "1")
+    conf = shop.root / "conf.py"
+    conf.write_text(conf.read_text().replace('rebuild"]', 'rebuild", "verified_book.mutants"]'))
+    (shop.root / "docs/appendix/mutants.md").write_text(
+        "---\norphan: true\n---\n# 誤り\n\n```{mutants} mutants.json\n```\n"
+    )
+    run = shop.html()
+    assert run.status == 0, run.text
+    page = (shop.root / "_build/html/appendix/mutants.html").read_text("utf-8")
+    assert "caught 0 of 1" in page
+    assert "docs/chapter.md:32" in page
+
+
+@pytest.mark.parametrize(
+    ("source", "mutated"),
+    [
+        ("a // b", {"a * b"}),
+        ("x <= y", {"x < y"}),
+        ("not x", {"x"}),
+        ("x += y", {"x -= y"}),
+        ("x = '秒'", {"x = 'XX秒'"}),
+        ("f'{x:.2f}秒'", {"f'{x:.3f}秒'", "f'{x:.2f}XX秒'"}),
+        ("f(1, k=None)", {"f(2, k=None)", "f(1, k=0)", "f(k=None)", "f(1)"}),
+        ("sum(i for i in x)", {"sum()"}),
+        (
+            "def f(x: int = 1) -> 'a':\n    '''説明1'''",
+            {"def f(x: int = 2) -> 'a':\n    '''説明1'''"},
+        ),
+        ("%timeit 1\n2", {"%timeit 1\n3"}),
+    ],
+)
+def test_code_edits(source, mutated):
+    edits = code_edits(source)
+    assert {source[:start] + after + source[end:] for _, start, end, after in edits} == mutated
+
+
+def test_a_hanging_process_is_stopped():
+    begin = time.monotonic()
+    results = {
+        item: result
+        for item, result, _ in forked(
+            [0, 60], lambda s: time.sleep(s) or {"pid": os.getpid()}, jobs=2, limit=2
+        )
+    }
+    assert results[60] == TIMED_OUT
+    assert results[0]["pid"] != os.getpid()
+    assert time.monotonic() - begin < 30
