@@ -7,6 +7,7 @@
 
 import hashlib
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from verified_book.book import Book
 from verified_book.chapter import EXEMPTIONS, Cell, Chapter, Problem
 from verified_book.compare import compare, diff
 from verified_book.execution import cached, chapters_of
+from verified_book.measured import glued
 from verified_book.naked_numbers import naked_numbers
 
 logger = logging.getLogger(__name__)
@@ -82,9 +84,17 @@ def verify(chapter: Chapter, notebook: nbformat.NotebookNode) -> Result:
         elif cell.expectation:
             verified += 1
     shown = "\n".join(output_text(notebook.cells[cell.index]) for cell in chapter.cells)
-    if chapter.cells:
-        problems += naked_numbers(chapter, shown)
+    problems += naked_numbers(chapter, shown, _numbers(notebook))
     return Result(chapter, problems, exemptions, verified)
+
+
+def _numbers(notebook: nbformat.NotebookNode) -> list[float]:
+    """``glue`` された値のうち、数。"""
+    found = []
+    for text in glued(notebook).values():
+        with suppress(ValueError):
+            found.append(float(text))
+    return found
 
 
 def check(cell: Cell, node: nbformat.NotebookNode) -> str | None:

@@ -13,6 +13,7 @@ from verified_book.book import Book
 from verified_book.chapter import Problem
 from verified_book.prose import Page, read
 
+GLOSSARY = "docs/appendix/glossary.md"
 FIRST = "この章でできるようになること"
 LAST = ["よくある間違い", "まとめ", "演習", "次に読むもの"]
 UNDATED = re.compile(r"最近|近年|昨今|人気")
@@ -112,8 +113,7 @@ def check(page: Page, terms: frozenset[str] = frozenset()) -> list[Problem]:
 
 def main() -> int:
     book = Book.load(Path.cwd())
-    glossary = book.root / book.chapters / "appendix" / "glossary.md"
-    terms = glossary_terms(glossary.read_text("utf-8"))
+    terms = glossary_terms((book.root / GLOSSARY).read_text("utf-8"))
     problems = [
         problem
         for path in book.chapter_paths()

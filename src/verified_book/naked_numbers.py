@@ -5,13 +5,14 @@
 - 単位の付いた数（%、秒、倍、MBなど）
 - 章の出力に現れる、有効数字が三桁以上の数
 - 章のコードに現れない、有効数字が三桁以上の小数
+- 章が ``glue`` した値を、書かれた桁数へ四捨五入した数
 
 出典のある段落の数、年月日、版の番号は除く。
 測ったのでない数は ``{given}`5 %``` と書いて、そのことを示す。
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from verified_book.chapter import Chapter, Problem
 from verified_book.prose import read
@@ -24,7 +25,7 @@ NOT_MEASURED = re.compile(
 )
 
 
-def naked_numbers(chapter: Chapter, output: str) -> list[Problem]:
+def naked_numbers(chapter: Chapter, output: str, glued: Collection[float] = ()) -> list[Problem]:
     """手で書かれた測定値を、行の順に返す。
 
     Parameters
@@ -33,6 +34,8 @@ def naked_numbers(chapter: Chapter, output: str) -> list[Problem]:
         調べる章。
     output : str
         章のすべてのセルが表示した文字。
+    glued : collection of float
+        章が ``glue`` した数。
     """
     written = _digits("\n".join(cell.source for cell in chapter.cells))
     shown = _digits(output)
@@ -44,13 +47,21 @@ def naked_numbers(chapter: Chapter, output: str) -> list[Problem]:
         for number, unit in _candidates(paragraph.text):
             plain = number.replace(",", "")
             decimal = "." in plain and plain not in written
-            if unit or (_significant(plain) >= 3 and (plain in shown or decimal)):
+            long = _significant(plain) >= 3 and (plain in shown or decimal)
+            if unit or long or any(_rounded(value, plain) for value in glued):
                 message = (
                     f"「{number}{unit}」が手で書かれています。{{measured}}で実行結果から埋め込むか、"
                     "測った数でなければ{given}で囲んでください。"
                 )
                 found.append(Problem(chapter.name, paragraph.line, message))
     return found
+
+
+def _rounded(value: float, number: str) -> bool:
+    """``value`` を ``number`` の桁数へ四捨五入すると ``number`` になるか。整数は等しいか。"""
+    if "." not in number and value != int(value):
+        return False
+    return f"{value:.{len(number.partition('.')[2])}f}" == number
 
 
 def _significant(number: str) -> int:

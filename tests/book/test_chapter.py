@@ -33,6 +33,7 @@ def test_a_right_chapter_has_no_problem() -> None:
         (CELL + "```{expect}\n:exempt: time\n理由\n```\n", 9, "time という名前はありません"),
         (CELL + "```{expect}\n:exempt: timing\n```\n", 9, "理由が書かれていません"),
         (CELL + "```{expect}\n```\n", 9, "期待値が空"),
+        (CELL + "```{expect}\n...\n ...\n```\n", 9, "期待値が空"),
         (CELL + "```{expect} foo\n1\n```\n", 9, "ほかに何も書けません"),
         ("```{code-cell} python\n:raise: ValueError\n1/0\n```\n", 6, "raise」はありません"),
         ("```{code-cell} python\n:raises: a b\n1/0\n```\n", 6, "例外の名前を一つ"),

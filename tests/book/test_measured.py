@@ -107,3 +107,26 @@ def test_a_measured_number_written_by_hand_is_found(text: str) -> None:
 )
 def test_other_numbers_are_left_alone(text: str) -> None:
     assert naked(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("損失は0.05でした。", 1),
+        ("損失は0.049でした。", 1),
+        ("損失は0.048でした。", 0),
+        ("間違いは34枚でした。", 1),
+        ("間違いは35枚でした。", 0),
+        ("一巡に0が付きます。", 0),
+    ],
+)
+def test_a_bound_value_written_by_hand_is_found(text: str, count: int) -> None:
+    chapter = parse(Path("a.md"), "docs/a.md", HEAD + text)
+    assert len(naked_numbers(chapter, "", [0.0489, 34.0])) == count
+
+
+def test_a_page_without_cells_is_read_too(book: SmallBook) -> None:
+    book.write("正解率は97 %でした。\n", "page", "# 頁\n\n")
+    run = book.html()
+    assert run.status == 1
+    assert "docs/page.md:3: WARNING: 「97 %」が手で書かれています" in run.text

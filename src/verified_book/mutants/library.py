@@ -75,7 +75,7 @@ def _judge(copy: Copy, planted: list[Mutant], jobs: int) -> Iterator[dict]:
 def _tested(
     copy: Copy, path: str, planted: list[Mutant], group: list[int], jobs: int
 ) -> Iterator[dict]:
-    """docstringの例と、名前の合う試験。まず誤りなしで通し、秒数を測っておく。"""
+    """パッケージのdocstringの例と、名前の合う試験。まず誤りなしで通し、秒数を測っておく。"""
     targets = _targets(copy, path)
     times: dict[str, float] = {}
 
@@ -95,8 +95,9 @@ def _tested(
 
 
 def _targets(copy: Copy, path: str) -> list[str]:
-    tests = copy.book.root.glob(f"tests/**/test_{Path(path).stem}.py")
-    return [path, *(str(test.relative_to(copy.book.root)) for test in sorted(tests))]
+    tests = sorted(copy.book.root.glob(f"tests/**/test_{Path(path).stem}.py"))
+    # フォルダーで渡す。ファイルで渡すと、関数testなども試験とみなされる
+    return [str(Path(path).parent), *(str(test.relative_to(copy.book.root)) for test in tests)]
 
 
 def _pytest(copy: Copy, path: str, text: str, targets: list[str], times: dict[str, float]) -> dict:

@@ -3,11 +3,9 @@
 Sphinxは本全体を一度だけ読み、そこから分かれたプロセスが、誤りのあるページだけを読み直す。
 """
 
-import contextlib
 import io
 import os
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from verified_book.mutants.expectation import slice_around
 from verified_book.mutants.fork import TIMED_OUT, forked, streamed
 from verified_book.mutants.mutant import Mutant, Verdict
 from verified_book.mutants.reading import RedError
-from verified_book.mutants.tree import Copy, link_tree
+from verified_book.mutants.tree import Copy
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 LIMIT = 120.0  # 一つのページを読み直すのに、これほどはかからない（秒）
@@ -55,10 +53,11 @@ def _judge(copy: Copy, planted: list[Mutant], jobs: int) -> Iterator[dict]:
     for problem in (problem for result in results for problem in result.problems):
         yield {"red": str(problem)}
         return
-    allowed = _lint(copy.book.root)
+    rules = _Rules(copy)
+    wrong = [problem for path in copy.book.chapter_paths() for problem in rules.check(path)]
     site = _Site(copy)
-    if allowed or site.base:
-        yield {"red": "\n".join(sorted((allowed or set()) | site.base))}
+    if wrong or site.base:
+        yield {"red": "\n".join([*wrong, *sorted(site.base)])}
         return
 
     def work(index: int) -> dict:
@@ -76,8 +75,7 @@ def _judge(copy: Copy, planted: list[Mutant], jobs: int) -> Iterator[dict]:
         others = [result for result in results if result.chapter.name != mutant.path]
         if changed.problems or too_many_exemptions([*others, changed]):
             return {"by": "期待値"}
-        root = link_tree(copy, copy.scratch / f"page-{index}", mutant.path, text)
-        if allowed is not None and _lint(root):
+        if rules.check(path, text):
             return {"by": "verified_book.lint"}
         return {"by": "Sphinx" if site.warnings(mutant.path, text) else ""}
 
@@ -87,20 +85,19 @@ def _judge(copy: Copy, planted: list[Mutant], jobs: int) -> Iterator[dict]:
         yield {"index": index, "caught": bool(result["by"]), "seconds": seconds, **result}
 
 
-def _lint(root: Path) -> set[str] | None:
-    """書き方の規則が示す誤り（行番号を除く）。この規則を使わない本ではNone。"""
-    printed, arguments, here = io.StringIO(), sys.argv, Path.cwd()
-    try:
-        os.chdir(root)
-        sys.argv = ["verified_book.lint"]
-        with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-            lint.main()
-    except FileNotFoundError:
-        return None
-    finally:
-        sys.argv = arguments
-        os.chdir(here)
-    return set(printed.getvalue().splitlines())
+class _Rules:
+    """``make lint`` の、書き方の規則。用語集のない本では、何も調べない。"""
+
+    def __init__(self, copy: Copy) -> None:
+        self.book = copy.book
+        glossary = copy.book.root / lint.GLOSSARY
+        self.terms = lint.glossary_terms(glossary.read_text("utf-8")) if glossary.exists() else None
+
+    def check(self, path: Path, text: str | None = None) -> list[str]:
+        if self.terms is None:
+            return []
+        page = lint.read(self.book.name(path), path.read_text("utf-8") if text is None else text)
+        return list(map(str, lint.check(page, self.terms)))
 
 
 class _Site:
@@ -125,11 +122,15 @@ class _Site:
             freshenv=True,
         )
         self.app.connect("source-read", self._plant)
-        self.app.builder.read()
-        self.app.env.check_consistency()
+        self._number(set(self.app.builder.read()))
         for docname in sorted(self.app.env.found_docs):
             self.app.env.get_and_resolve_doctree(docname, self.app.builder)
         self.base = self._lines()
+
+    def _number(self, docnames: set[str]) -> None:
+        """読み終えたページの図と節に番号を付け、本全体の不整合を調べる。"""
+        list(self.app.env.check_dependents(self.app, docnames))  # 読み進めて初めて番号が付く
+        self.app.env.check_consistency()
 
     def _plant(self, app: object, docname: str, source: list[str]) -> None:
         source[0] = self.planted.get(docname, source[0])
@@ -149,6 +150,6 @@ class _Site:
         env.clear_doc(docname)
         app.builder.read_doc(docname)
         app.events.emit("env-updated", env)
-        env.check_consistency()
+        self._number({docname})
         env.get_and_resolve_doctree(docname, app.builder)
         return self._lines()
