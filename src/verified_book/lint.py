@@ -55,6 +55,17 @@ def wrong_ellipsis(page: Page) -> Found:
             yield line + 1 + before.count("\n"), "期待値の省略は、半角の点三つ（...）で書きます"
 
 
+def missing_alt(page: Page) -> Found:
+    for line, fence in page.fences:
+        figure = re.match(r"\{(figure|image)\}", fence.info)
+        if figure and not re.search(r"^:alt: *\S", fence.content, re.MULTILINE):
+            yield line, "図に代替テキスト（:alt:）がありません。見えるものを書きます"
+    for paragraph in page.paragraphs:
+        for child in paragraph.token.children or ():
+            if child.type == "image" and not child.content.strip():
+                yield paragraph.line, "図に代替テキストがありません。![見えるもの](…)と書きます"
+
+
 def chapter_shape(page: Page) -> Found:
     if not page.is_chapter:
         return
@@ -106,7 +117,14 @@ def glossary_terms(text: str) -> frozenset[str]:
 
 def check(page: Page, terms: frozenset[str] = frozenset()) -> list[Problem]:
     """一つの原稿の誤りを、行の順に返す。"""
-    rules = (broken_paragraph, banned_word, undated_claim, wrong_ellipsis, chapter_shape)
+    rules = (
+        broken_paragraph,
+        banned_word,
+        undated_claim,
+        wrong_ellipsis,
+        missing_alt,
+        chapter_shape,
+    )
     found = [*(problem for rule in rules for problem in rule(page)), *unlinked_term(page, terms)]
     return [Problem(page.name, line, message) for line, message in sorted(found)]
 

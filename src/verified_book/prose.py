@@ -69,7 +69,7 @@ def read(name: str, text: str) -> Page:
             heading = 0
         elif token.type == "inline":
             page.paragraphs.append(Paragraph(line, token, section))
-        elif token.type == "fence":
+        elif token.type in ("fence", "colon_fence"):
             page.fences.append((line, token))
     return page
 

@@ -81,6 +81,9 @@ def test_good_chapter_has_no_problem() -> None:
         ("## 本題", "## 演習", 11, "順に終わります"),
         ("{term}`勾配（gradient）<勾配>`は", "勾配は", 13, "初出の「勾配」"),
         ("問題です。", "モデルの学習です。", 37, "初出の「学習」"),
+        ("終わりです。", "```{figure} a.jpg\n図\n```", 33, "代替テキスト（:alt:）"),
+        ("終わりです。", ":::{figure} a.jpg\n:alt:\n図\n:::", 33, "代替テキスト（:alt:）"),
+        ("終わりです。", "図は![](a.jpg)です。", 33, "![見えるもの]"),
     ],
 )
 def test_planted_fault_is_found(old: str, new: str, line: int, message: str) -> None:

@@ -117,12 +117,14 @@ def test_other_numbers_are_left_alone(text: str) -> None:
         ("損失は0.048でした。", 0),
         ("間違いは34枚でした。", 1),
         ("間違いは35枚でした。", 0),
+        ("割合は84%でした{footcite}`pytorch2024year`。", 1),
+        ("割合は83%でした{footcite}`pytorch2024year`。", 0),
         ("一巡に0が付きます。", 0),
     ],
 )
 def test_a_bound_value_written_by_hand_is_found(text: str, count: int) -> None:
     chapter = parse(Path("a.md"), "docs/a.md", HEAD + text)
-    assert len(naked_numbers(chapter, "", [0.0489, 34.0])) == count
+    assert len(naked_numbers(chapter, "", [0.0489, 34.0, 83.6])) == count
 
 
 def test_a_page_without_cells_is_read_too(book: SmallBook) -> None:
