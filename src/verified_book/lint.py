@@ -82,6 +82,9 @@ def chapter_shape(page: Page) -> Found:
         yield line, f"章は{'、'.join(LAST)}の順に終わります"
 
 
+RULES = (broken_paragraph, banned_word, undated_claim, wrong_ellipsis, missing_alt, chapter_shape)
+
+
 def unlinked_term(page: Page, terms: frozenset[str]) -> Found:
     """用語は、目標の一覧より後で初めて使うところで、用語集へつなぐ。"""
     longest_first = sorted(terms, key=len, reverse=True)

@@ -58,7 +58,10 @@ def naked_numbers(chapter: Chapter, output: str, glued: Collection[float] = ()) 
 
 
 def _rounded(value: float, number: str) -> bool:
-    """``value`` を ``number`` の桁数へ四捨五入すると ``number`` になるか。一桁の整数は、偶然の一致が多いので、等しいか。"""
+    """``value`` を ``number`` の桁数へ四捨五入すると ``number`` になるか。
+
+    一桁の整数は、偶然に一致することが多いので、等しいときだけとする。
+    """
     if len(number) == 1 and value != int(value):
         return False
     return f"{value:.{len(number.partition('.')[2])}f}" == number
