@@ -31,6 +31,7 @@ extensions = [
     "sphinx_togglebutton",
     "sphinxcontrib.bibtex",
     "verified_book.api_links",
+    "verified_book.assets",
     "verified_book.expectations",
     "verified_book.katex",
     "verified_book.measured",
