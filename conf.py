@@ -80,7 +80,6 @@ napoleon_use_rtype = False
 autodoc_inherit_docstrings = False  # nn.Moduleの長い英語を写さない
 autodoc_preserve_defaults = True  # 長い値ではなく、書かれたままの式を見せる
 autodoc_member_order = "bysource"
-python_maximum_signature_line_length = 80
 python_use_unqualified_type_names = True
 
 # -- HTML --------------------------------------------------------------------
@@ -92,6 +91,7 @@ html_context = {"default_mode": "auto"}  # 端末の明暗に合わせる
 html_favicon = "src/verified_book/static/mark.svg"
 html_static_path = ["src/verified_book/static"]
 html_css_files = ["book.css"]
+html_js_files = ["book.js"]
 templates_path = ["src/verified_book/templates"]
 html_copy_source = False  # 原稿はリポジトリにある。期待値の混じった写しは置かない
 html_sidebars = {"**": ["navbar-logo.html", "search-button-field.html", "sbt-sidebar-nav.html"]}

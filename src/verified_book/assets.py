@@ -6,6 +6,7 @@
 - どのページも読むスクリプトを一つにし、表示を待たせないように、最後に動かす。
 - アイコンと数式の書体を、使われる文字だけにする。
 - 図は、読者が近づいてから読み込む。場所は、その前に大きさを書いて空けておく。
+- SVGの図には、暗い配色の図を添える。
 
 まとめたものは ``_static/bundle/`` に入る。ページの中の並びは、それを指すように書き換える。
 """
@@ -25,6 +26,8 @@ from fontTools import subset
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 
+from verified_book.dark_figures import darken
+from verified_book.headings import break_headings
 from verified_book.node import run_node
 
 PACKAGE = Path(__file__).parent
@@ -39,7 +42,7 @@ ATTRIBUTE = re.compile(r'([\w-]+)(?:="([^"]*)")?')
 WORDS = re.compile(r"[A-Za-z][\w-]*")
 SPAN = re.compile(r"<span\b[^>]*>|</span>")
 GLYPH = re.compile(r"\\([0-9a-f]{2,6})\b|[^\x00-\x7f]")
-IMAGE = re.compile(r'<img\b(?![^>]*\b(?:loading|width)=)([^>]*?)\bsrc="([^"]+)"')
+IMAGE = re.compile(r'<img\b(?![^>]*\bloading=)([^>]*?)\bsrc="([^"]+)"([^>]*)>')
 # 書かれた名前がどのページにもなければ、読み込まない素材
 ONLY_WITH = {"design-tabs.js": "sd-tab-set"}
 KEPT = {"html", "body", "show", "data-theme", "light", "dark", "open", "aria-expanded", "true"}
@@ -121,7 +124,13 @@ def link_bundle(html: str, common: set[str], static: Path, version: str) -> str:
             return found[0]
         width, height = map(round, imagesize.get(path))
         size = f'width="{width}" height="{height}" ' if width > 0 else ""
-        return f'<img loading="lazy" {size}{found[1]}src="{found[2]}"'
+        tag = f'<img loading="lazy" {size}{found[1]}src="{found[2]}"{found[3]}>'
+        if path.suffix != ".svg" or "class=" in tag:
+            return tag
+        dark = path.with_stem(f"{path.stem}-dark")
+        dark.write_text(darken(path.read_text("utf-8")), "utf-8")
+        light = tag.replace("<img ", '<img class="only-light" ')
+        return light + light.replace("only-light", "only-dark").replace(path.name, dark.name)
 
     html = IMAGE.sub(image, SCRIPT.sub(script, STYLE.sub(style, html)))
     tag = f'<script defer src="{prefix}_static/bundle/bundle.js?v={version}"></script>\n'
@@ -208,7 +217,7 @@ def lighten(app: Sphinx, exception: Exception | None) -> None:
             html = BUNDLED.sub(
                 rf"\g<1>{version}", link_bundle(html, common, site / "_static", version)
             )
-            path.write_text(html, "utf-8")
+            path.write_text(break_headings(html), "utf-8")
             use.stamp = [path.stat().st_mtime_ns, path.stat().st_size]
     saved = {name: asdict(use) for name, use in uses.items()}
     cache.write_text(json.dumps(saved | {"": {"version": version}}), "utf-8")
