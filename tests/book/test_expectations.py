@@ -184,7 +184,7 @@ def test_a_right_chapter_is_green_and_shows_what_really_happened(book: SmallBook
     run = book.doctest()
     assert run.status == 0, run.text
     assert run.executed == 0
-    assert "docs/chapter.md:38 PASSED" in run.text  # >>> の例も、その行の名前になる
+    assert "docs/chapter.md:41 PASSED" in run.text  # >>> の例も、その行の名前になる
 
 
 @pytest.mark.parametrize(
