@@ -38,6 +38,7 @@ extensions = [
     "verified_book.provenance",
     "verified_book.rebuild",
     "verified_book.report_link",
+    "verified_book.search",
 ]
 
 # -- 本文 --------------------------------------------------------------------
@@ -94,7 +95,14 @@ html_css_files = ["book.css"]
 html_js_files = ["book.js"]
 templates_path = ["src/verified_book/templates"]
 html_copy_source = False  # 原稿はリポジトリにある。期待値の混じった写しは置かない
-html_sidebars = {"**": ["navbar-logo.html", "search-button-field.html", "sbt-sidebar-nav.html"]}
+html_sidebars = {
+    "**": [
+        "navbar-logo.html",
+        "search-button-field.html",
+        "search-noscript.html",
+        "sbt-sidebar-nav.html",
+    ]
+}
 html_theme_options = {
     "repository_url": repository,
     "use_repository_button": True,
