@@ -45,6 +45,8 @@ GLYPH = re.compile(r"\\([0-9a-f]{2,6})\b|[^\x00-\x7f]")
 IMAGE = re.compile(r'<img\b(?![^>]*\bloading=)([^>]*?)\bsrc="([^"]+)"([^>]*)>')
 # 書かれた名前がどのページにもなければ、読み込まない素材
 ONLY_WITH = {"design-tabs.js": "sd-tab-set"}
+# Sphinxの検索だけが使うスクリプト。この本の検索は別にある（verified_book.search）
+UNUSED = {"sphinx_highlight.js", "translations.js"}
 KEPT = {"html", "body", "show", "data-theme", "light", "dark", "open", "aria-expanded", "true"}
 
 
@@ -100,14 +102,14 @@ def _formulas(html: str) -> Iterator[str]:
 
 def link_bundle(html: str, common: set[str], static: Path, version: str) -> str:
     """ページの並びから ``common`` の素材を除き、まとめたものへのリンクを入れる。図は遅く読む。"""
-    prefix = ""
+    prefix: str | None = None  # サイトの根にあるページでは空
 
     def style(found: re.Match[str]) -> str:
         nonlocal prefix
         address = ADDRESS.search(found[0])[1]
         if _static(address) not in common:
             return found[0]
-        first, prefix = not prefix, address.partition("_static/")[0]
+        first, prefix = prefix is None, address.partition("_static/")[0]
         return f'<link rel="stylesheet" href="{prefix}_static/bundle/bundle.css?v={version}">\n' * (
             first
         )
@@ -134,7 +136,7 @@ def link_bundle(html: str, common: set[str], static: Path, version: str) -> str:
 
     html = IMAGE.sub(image, SCRIPT.sub(script, STYLE.sub(style, html)))
     tag = f'<script defer src="{prefix}_static/bundle/bundle.js?v={version}"></script>\n'
-    return html.replace("</head>", f"{tag}</head>", 1) if prefix else html
+    return html if prefix is None else html.replace("</head>", f"{tag}</head>", 1)
 
 
 def bundle(static: Path, uses: Iterable[PageUse], record: Path) -> tuple[set[str], str]:
@@ -147,6 +149,7 @@ def bundle(static: Path, uses: Iterable[PageUse], record: Path) -> tuple[set[str
     scripts = [name for name in scripts if (static / name).stat().st_size >= SMALL]
     tokens = set(KEPT).union(*(use.tokens for use in uses))
     scripts = [name for name in scripts if ONLY_WITH.get(name, "html") in tokens]
+    scripts = [name for name in scripts if name not in UNUSED]
     own = sorted((PACKAGE / "static").rglob("*.js"))
     widgets = sorted(tokens & {"collapse", "dropdown", "modal", "tab", "tooltip"})
     # スクリプトが付けるクラスも残す。Bootstrapは、使わない部品の名前まで持つので除く
