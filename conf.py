@@ -32,6 +32,7 @@ extensions = [
     "sphinxcontrib.bibtex",
     "verified_book.api_links",
     "verified_book.expectations",
+    "verified_book.interactive_figures",
     "verified_book.katex",
     "verified_book.measured",
     "verified_book.provenance",

@@ -60,8 +60,8 @@ def output_text(node: nbformat.NotebookNode) -> str:
             parts.append(output.text)
         elif output.output_type == "error":
             parts.append(f"{output.ename}: {output.evalue}\n")
-        elif output.output_type in ("execute_result", "display_data") and not _is_figure(output):
-            parts.append(output.data.get("text/plain", "") + "\n")
+        elif "text/plain" in output.get("data", {}) and not _is_figure(output):
+            parts.append(output.data["text/plain"] + "\n")
     return ANSI.sub("", "".join(parts)).strip("\n")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from nbformat import NotebookNode
 from sphinx.config import eval_config_file
 from sphinx.util.tags import Tags
 
@@ -90,7 +91,12 @@ def _cell_mutants(copy: Copy, chapter: Chapter) -> Iterator[Mutant]:
     notebook = cached(copy.book, chapter)
     for cell in chapter.cells:
         begin = cell_start(chapter, cell)
-        drawn = any(_is_figure(output) for output in notebook.cells[cell.index].outputs)
+        drawn = any(_draws(output) for output in notebook.cells[cell.index].outputs)
         for kind, start, end, after in code_edits(cell.source):
             name = "figure" if drawn and not cell.expectation else f"cell-{kind}"
             yield Mutant(name, chapter.name, begin + start, begin + end, after)
+
+
+def _draws(output: NotebookNode) -> bool:
+    """図か、動かせる図のデータか。"""
+    return _is_figure(output) or set(output.get("data", {})) == {"text/html"}
