@@ -410,9 +410,11 @@ def test_nothing_moves_when_the_figure_comes_or_changes(opened, name: str, width
     assert after == pytest.approx(seen.widget.bounding_box()["height"], abs=2)
     for group in seen.widget.get_by_role("radiogroup").all():
         group.locator("label").last.click()
+    wide = "(root) => root.scrollWidth > root.clientWidth"
     for _ in range(7):
         (seen.button("次へ") if name == GRAPH else seen.button(re.compile("予想|答え"))).click()
         assert seen.widget.bounding_box()["height"] <= after, seen.widget.inner_text()
+        assert not seen.widget.evaluate(wide)
 
 
 def test_a_figure_without_its_place_would_move_the_page(opened) -> None:
