@@ -31,6 +31,7 @@ extensions = [
     "sphinx_togglebutton",
     "sphinxcontrib.bibtex",
     "verified_book.api_links",
+    "verified_book.assets",
     "verified_book.expectations",
     "verified_book.interactive_figures",
     "verified_book.katex",
@@ -38,6 +39,7 @@ extensions = [
     "verified_book.provenance",
     "verified_book.rebuild",
     "verified_book.report_link",
+    "verified_book.search",
 ]
 
 # -- 本文 --------------------------------------------------------------------
@@ -80,7 +82,6 @@ napoleon_use_rtype = False
 autodoc_inherit_docstrings = False  # nn.Moduleの長い英語を写さない
 autodoc_preserve_defaults = True  # 長い値ではなく、書かれたままの式を見せる
 autodoc_member_order = "bysource"
-python_maximum_signature_line_length = 80
 python_use_unqualified_type_names = True
 
 # -- HTML --------------------------------------------------------------------
@@ -92,9 +93,17 @@ html_context = {"default_mode": "auto"}  # 端末の明暗に合わせる
 html_favicon = "src/verified_book/static/mark.svg"
 html_static_path = ["src/verified_book/static"]
 html_css_files = ["book.css"]
+html_js_files = ["book.js"]
 templates_path = ["src/verified_book/templates"]
 html_copy_source = False  # 原稿はリポジトリにある。期待値の混じった写しは置かない
-html_sidebars = {"**": ["navbar-logo.html", "search-button-field.html", "sbt-sidebar-nav.html"]}
+html_sidebars = {
+    "**": [
+        "navbar-logo.html",
+        "search-button-field.html",
+        "search-noscript.html",
+        "sbt-sidebar-nav.html",
+    ]
+}
 html_theme_options = {
     "repository_url": repository,
     "use_repository_button": True,

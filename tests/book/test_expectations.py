@@ -1,13 +1,16 @@
 """期待値の規則を、本物のカーネルとSphinxで確かめる。規則ごとに、赤くなるところを見る。"""
 
+import io
 import re
 
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
 from small_book import SmallBook
 
 from verified_book.chapter import Cell, Chapter, Expectation
 from verified_book.expectations import Result, check, too_many_exemptions
+from verified_book.fingerprint import fingerprint
 
 GRADIENT = """\
 ```{code-cell} python
@@ -157,6 +160,9 @@ mystnb:
 from IPython.display import SVG
 SVG("<svg xmlns='http://www.w3.org/2000/svg'></svg>")
 ```
+```{expect}
+図 0b4d503e 9838495e
+```
 
 ```python
 >>> 0.1 + 0.2
@@ -178,7 +184,7 @@ def test_a_right_chapter_is_green_and_shows_what_really_happened(book: SmallBook
     run = book.doctest()
     assert run.status == 0, run.text
     assert run.executed == 0
-    assert "docs/chapter.md:38 PASSED" in run.text  # >>> の例も、その行の名前になる
+    assert "docs/chapter.md:41 PASSED" in run.text  # >>> の例も、その行の名前になる
 
 
 @pytest.mark.parametrize(
@@ -229,10 +235,48 @@ def test_exemptions_are_at_most_five_percent(exempt: int, cells: int, red: bool)
 
 
 def test_a_figure_beside_text_does_not_hide_the_text() -> None:
-    figure = nbformat.v4.new_output("display_data", {"image/svg+xml": "", "text/plain": "<Figure>"})
+    figure = nbformat.v4.new_output("display_data", {"image/svg+xml": "<svg/>"})
     text = nbformat.v4.new_output("stream", text="1\n")
     node = nbformat.v4.new_code_cell(outputs=[figure, text])
     cell = Cell(0, 1, 3, "", {"mystnb": {"image": {"alt": "図"}}})
     assert "期待値がありません" in check(cell, node)
-    cell.expectation = Expectation(4, "1", 3, 6)
+    cell.expectation = Expectation(4, "図 ...\n1", 3, 6)
     assert check(cell, node) is None
+
+
+def drawn(label: str, height: float) -> str:
+    figure, axes = plt.subplots()
+    axes.plot([0, 1], [0, height], label=label)
+    axes.legend()
+    text = io.StringIO()
+    figure.savefig(text, format="svg")
+    plt.close(figure)
+    return fingerprint(text.getvalue())
+
+
+def test_fingerprint_tells_what_changed_in_a_figure() -> None:
+    before = drawn("line", 1.0)
+    assert drawn("line", 1.0) == before  # 描くたびに変わる名前と日付は含めない
+    assert drawn("line", 1.0 + 1e-9) == before
+    assert drawn("dots", 1.0).split()[0] != before.split()[0]
+    structure, position = drawn("line", 1.004).split()
+    assert structure == before.split()[0]
+    assert position != before.split()[1]
+
+
+def test_changed_figure_and_changed_bound_value_are_red(book: SmallBook) -> None:
+    figure = RIGHT[
+        RIGHT.index("```{code-cell} python\n---\nmystnb") : RIGHT.index("```python\n>>>")
+    ]
+    glue = "```{code-cell} python\nfrom myst_nb import glue\nglue('a', 1.25, display=False)\n```\n"
+    path = book.write(figure + glue)
+    assert "出力に期待値がありません" in book.html().text
+    assert book.accept().status == 0
+    assert book.html().status == 0
+    assert "\na = 1.25\n" in path.read_text()
+    path.write_text(
+        path.read_text().replace("></svg>", "><path/></svg>").replace("a = 1.25", "a = 1.26")
+    )
+    run = book.html()
+    assert run.status == 1
+    assert run.text.count("出力が期待値と一致しません") == 2

@@ -11,7 +11,7 @@ from small_book import CONF, SmallBook
 from verified_book.book import Book
 from verified_book.chapter import Cell
 from verified_book.expectations import check, output_text
-from verified_book.interactive import as_json
+from verified_book.interactive import SCRIPT, as_json
 from verified_book.mutants.tree import copied
 
 FIGURE = """\
@@ -59,6 +59,7 @@ def data_of(page: str) -> list[tuple[str, object]]:
 def test_the_data_stands_in_the_figure_and_only_its_page_loads_the_script(dots: SmallBook) -> None:
     dots.write(FIGURE + "\n" + DATA)
     dots.write("文だけの章\n", "chapter2")
+    assert dots.accept().status == 0
     run = dots.html()
     assert run.status == 0, run.text
     page = dots.page()
@@ -77,8 +78,9 @@ def test_the_data_stands_in_the_figure_and_only_its_page_loads_the_script(dots: 
 
 
 def test_a_cell_with_other_output_keeps_it(dots: SmallBook) -> None:
-    printing = DATA.removesuffix("```\n") + 'print("文字")\n```\n\n```{expect}\n文字\n```\n'
-    dots.write(FIGURE + "\n" + printing)
+    path = dots.write(FIGURE + "\n" + DATA.removesuffix("```\n") + 'print("文字")\n```\n')
+    assert dots.accept().status == 0
+    assert re.search(r"動かせる図 dots \w{8} \w{8}\n文字\n", path.read_text("utf-8"))
     run = dots.html()
     assert run.status == 0, run.text
     assert len(data_of(dots.page())) == 1
@@ -88,6 +90,7 @@ def test_a_cell_with_other_output_keeps_it(dots: SmallBook) -> None:
 @pytest.mark.parametrize("builder", ["epub", "latex", "text"])
 def test_other_formats_hold_the_still_figure_only(dots: SmallBook, builder: str) -> None:
     dots.write(FIGURE + "\n" + DATA)
+    assert dots.accept().status == 0
     out = dots.root / "_build" / builder
     options = ["-n", "-c", ".", "-b", builder, "docs", str(out)]
     run = dots.run("sphinx", *options)  # 変換できないSVGの警告は、どの図にも出る
@@ -116,6 +119,7 @@ FAULTS = {
 def test_every_wrong_figure_is_red_at_its_line(dots: SmallBook) -> None:
     for name, (body, _) in FAULTS.items():
         dots.write(body.replace("fig-dots", f"fig-{name}"), f"chapter-{name}")
+    dots.accept()
     run = dots.html()
     assert run.status == 1
     for name, (_, message) in FAULTS.items():
@@ -154,14 +158,35 @@ def test_what_json_cannot_hold_is_named_with_its_place(
         as_json(data)
 
 
-def test_data_is_no_text_but_hides_no_text() -> None:
-    data = nbformat.v4.new_output("display_data", {"text/html": "<script></script>"})
-    first, second = (nbformat.v4.new_output("stream", text=text) for text in ("a\n", "b\n"))
-    cell = Cell(0, 1, 3, "", {})
-    assert check(cell, nbformat.v4.new_code_cell(outputs=[data])) is None
-    node = nbformat.v4.new_code_cell(outputs=[first, data, second])
-    assert output_text(node) == "a\nb"
-    assert "期待値がありません" in check(cell, node)
+def test_changed_data_is_red() -> None:
+    def shown(*data: object) -> str:
+        outputs = [
+            nbformat.v4.new_output(
+                "display_data", {"text/html": SCRIPT.format(kind="dots", data=d)}
+            )
+            for d in map(as_json, data)
+        ]
+        return output_text(nbformat.v4.new_code_cell(outputs=outputs))
+
+    first = shown({"a": [1, 2.5, True], "b": "字"})
+    assert re.fullmatch(r"動かせる図 dots \w{8} \w{8}", first)
+    assert shown({"a": [1, 2.5 + 1e-9, True], "b": "字"}) == first
+    for number in ([2, 2.5, True], [1, 2.6, True]):
+        changed = shown({"a": number, "b": "字"})
+        assert changed.split()[:3] == first.split()[:3]
+        assert changed != first
+    for other in (
+        {"a": [1, 2.5, False], "b": "字"},
+        {"a": [1, 2.5], "b": "字"},
+        {"a": [1, 2.5, True]},
+    ):
+        assert shown(other).split()[2] != first.split()[2]
+    node = nbformat.v4.new_code_cell(
+        outputs=[
+            nbformat.v4.new_output("display_data", {"text/html": SCRIPT.format(kind="a", data=1)})
+        ]
+    )
+    assert "期待値がありません" in check(Cell(0, 1, 3, "", {}), node)
 
 
 def test_faults_are_planted_only_in_what_a_chapter_uses_of_this_package(book: SmallBook) -> None:

@@ -15,6 +15,11 @@ from myst_nb import glue
 glue("accuracy", 99.1234, display=False)
 glue("tensor", [1], display=False)
 ```
+
+```{expect}
+accuracy = 9...
+tensor = [1]
+```
 """
 
 

@@ -48,6 +48,11 @@ class Opened:
     def widget(self) -> Locator:
         return self.figure.locator(".interactive")
 
+    @property
+    def picture(self) -> Locator:
+        """静止した図（明るい配色のもの）。"""
+        return self.figure.locator("img.only-light")
+
     def live(self) -> "Opened":
         self.figure.scroll_into_view_if_needed()
         self.widget.wait_for()
@@ -363,7 +368,7 @@ def test_nothing_of_the_figure_is_loaded_before_the_reader_comes_near(opened, na
     files = {f"{kind}.css", f"{kind}.js"}
     away.page.wait_for_timeout(300)
     assert files.isdisjoint(away.loaded)
-    assert away.figure.locator("img").is_visible()
+    assert away.picture.is_visible()
     away.live()
     assert files <= set(away.loaded)
     assert len(away.loaded) == len(set(away.loaded))  # どれも一度だけ
@@ -449,7 +454,7 @@ def test_the_example_of_the_guide_works(site: Path, opened) -> None:
 @pytest.mark.parametrize("name", FIGURES)
 def test_without_javascript_the_still_figure_is_there(opened, name: str) -> None:
     still = opened(name, java_script_enabled=False)
-    picture = still.figure.locator("img")
+    picture = still.picture
     assert picture.is_visible()
     assert len(picture.get_attribute("alt")) > 20
     assert "JavaScript" in still.figure.locator("noscript").inner_text()
@@ -477,19 +482,19 @@ def test_a_figure_that_fails_stays_still(opened, pattern: str, body: str | None)
 
     broken = opened(GRID, before=plant)
     broken.figure.locator("[data-state=still]").wait_for()
-    assert broken.figure.locator("img").is_visible()
+    assert broken.picture.is_visible()
     assert broken.widget.count() == 0
     assert any("静止した図のまま" in fault for fault in broken.faults)
     frame = broken.figure.locator(".interactive-figure").bounding_box()["height"]
-    assert frame < broken.figure.locator("img").bounding_box()["height"] + 30
+    assert frame < broken.picture.bounding_box()["height"] + 30
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_still_figure_is_printed(opened, name: str) -> None:
     paper = opened(name).live()
-    assert not paper.figure.locator("img").is_visible()
+    assert not paper.picture.is_visible()
     paper.page.emulate_media(media="print")
-    assert paper.figure.locator("img").is_visible()
+    assert paper.picture.is_visible()
     assert not paper.widget.is_visible()
 
 

@@ -18,7 +18,7 @@ from verified_book.mutants.results import Results
 from verified_book.mutants.tree import Copy, copied
 
 QUICK = 30.0  # 標本では、budgetがこれより長い章のコードは選ばない（秒）
-WHOLE_CHAPTER = {"raises", "cell-operator", "cell-constant", "cell-argument", "figure"}
+WHOLE_CHAPTER = {"raises", "cell-operator", "cell-constant", "cell-argument"}
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from verified_book.chapter import Cell, Chapter
 from verified_book.measured import REFERENCE
 from verified_book.mutants.fork import TIMED_OUT, forked, streamed
-from verified_book.mutants.mutant import Mutant, Verdict
+from verified_book.mutants.mutant import SAME, Mutant, Verdict
 from verified_book.mutants.reading import Reading, RedError, summary
 from verified_book.mutants.references import MEASURED
 from verified_book.mutants.session import Session, preload, prepare
@@ -77,8 +77,10 @@ def _clue(cells: list[Cell], shown: list, got: list, used: set[str]) -> dict:
     lost = {name for _, old, new in pairs for name in set(old[1]) - set(new[1])}
     if lost & used:
         return {"caught": True, "by": "埋め込む値がない"}
-    changed = "、".join(f"{cell.line}行" for cell, old, new in pairs if old[0] != new[0])
-    return {"caught": False, "by": f"変わる出力や図：{changed or 'なし'}"}
+    changed = [f"{cell.line}行" for cell, old, new in pairs if old[0] != new[0]]
+    if cells[0].expectation and cells[0].expectation.exempt:
+        changed.append("検証しないセル")
+    return {"caught": False, "by": f"変わる出力：{'、'.join(changed)}" if changed else SAME}
 
 
 def _used_names(copy: Copy, chapter: Chapter) -> set[str]:

@@ -3,13 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from nbformat import NotebookNode
 from sphinx.config import eval_config_file
 from sphinx.util.tags import Tags
 
 from verified_book.chapter import Chapter
-from verified_book.execution import cached
-from verified_book.expectations import _is_figure
 from verified_book.mutants.cells import judge_cells
 from verified_book.mutants.code import code_edits
 from verified_book.mutants.expectation import expectation_mutants
@@ -57,7 +54,6 @@ KINDS = {
     "cell-operator": Kind("セルの演算子を変える", 0.95, judge_cells),
     "cell-constant": Kind("セルの定数を変える", 0.95, judge_cells),
     "cell-argument": Kind("セルの引数を消す", 0.95, judge_cells),
-    "figure": Kind("図を描くセルの演算子、定数、引数を変える", 0.95, judge_cells),
     "src-operator": Kind("src/の演算子を変える", 0.95, judge_library),
     "src-constant": Kind("src/の定数を変える", 0.95, judge_library),
     "src-argument": Kind("src/の引数を消す", 0.95, judge_library),
@@ -70,7 +66,7 @@ def all_mutants(copy: Copy) -> Iterator[Mutant]:
         yield from expectation_mutants(chapter)
         yield from format_mutants(chapter)
         yield from raising_mutants(chapter)
-        yield from _cell_mutants(copy, chapter)
+        yield from _cell_mutants(chapter)
     conf = eval_config_file(copy.book.root / "conf.py", Tags())
     roots = (*conf.get("api_links_packages", ()), *conf.get("api_links_aliases", ()))
     for path in copy.book.chapter_paths():
@@ -87,16 +83,8 @@ def all_mutants(copy: Copy) -> Iterator[Mutant]:
             yield Mutant("stale", name, start, end, after)
 
 
-def _cell_mutants(copy: Copy, chapter: Chapter) -> Iterator[Mutant]:
-    notebook = cached(copy.book, chapter)
+def _cell_mutants(chapter: Chapter) -> Iterator[Mutant]:
     for cell in chapter.cells:
         begin = cell_start(chapter, cell)
-        drawn = any(_draws(output) for output in notebook.cells[cell.index].outputs)
         for kind, start, end, after in code_edits(cell.source):
-            name = "figure" if drawn and not cell.expectation else f"cell-{kind}"
-            yield Mutant(name, chapter.name, begin + start, begin + end, after)
-
-
-def _draws(output: NotebookNode) -> bool:
-    """図か、動かせる図のデータか。"""
-    return _is_figure(output) or set(output.get("data", {})) == {"text/html"}
+            yield Mutant(f"cell-{kind}", chapter.name, begin + start, begin + end, after)

@@ -52,9 +52,12 @@ class Mutant:
         return f"{before}{old}{behind} → {before}{self.after}{behind}".replace("\n", "⏎")
 
 
+SAME = "どの出力も図も本文の数も変わらない"  # 章の言うことが何も変わらない誤り
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """検証の答え。``by`` は、見つけたもの（見つからなければ手がかり）。"""
+    """検証の答え。``by`` は、見つけたもの（見つからなければ手がかりか ``SAME``）。"""
 
     caught: bool
     by: str = ""

@@ -21,13 +21,20 @@ class Mutants(SphinxDirective):
         versions = "、".join(f"{name} {version}" for name, version in figures["versions"].items())
         when = f"{figures['date']}に、{figures['processor']}で確かめました（{versions}）。"
         rows = [
-            (row["title"], f"caught {row['caught']} of {row['planted']}")
+            (
+                row["title"],
+                f"caught {row['caught']} of {row['planted'] - row['same']}",
+                str(row["same"] or ""),
+            )
             for row in figures["kinds"]
         ]
         survivors = [
             (row["title"], survivor) for row in figures["kinds"] for survivor in row["survivors"]
         ]
-        blocks: list[nodes.Node] = [nodes.paragraph("", when), _table(("植えた誤り", "結果"), rows)]
+        blocks: list[nodes.Node] = [
+            nodes.paragraph("", when),
+            _table(("植えた誤り", "結果", "結果の変わらない誤り"), rows),
+        ]
         if survivors:
             blocks.append(_survivors(survivors))
         return blocks

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from verified_book.book import Book
 from verified_book.kernel import processor, versions
 from verified_book.mutants.kinds import KINDS
-from verified_book.mutants.mutant import Mutant
+from verified_book.mutants.mutant import SAME, Mutant
 from verified_book.mutants.results import Results, equivalents
 
 FIGURES = "docs/appendix/mutants.json"
@@ -18,7 +18,7 @@ def figures(book: Book, results: Results, mutants: list[Mutant]) -> list[dict]:
     reasons = equivalents(book.root)
     rows = {
         name: {"kind": name, "title": kind.title, "floor": kind.floor}
-        | {"caught": 0, "planted": 0, "survivors": []}
+        | {"caught": 0, "planted": 0, "same": 0, "survivors": []}
         for name, kind in KINDS.items()
     }
     for mutant in mutants:
@@ -26,6 +26,9 @@ def figures(book: Book, results: Results, mutants: list[Mutant]) -> list[dict]:
         row["planted"] += 1
         if verdict.caught:
             row["caught"] += 1
+            continue
+        if verdict.by == SAME:
+            row["same"] += 1
             continue
         text = results.text(mutant.path)
         change = mutant.describe(text)
@@ -39,7 +42,7 @@ def figures(book: Book, results: Results, mutants: list[Mutant]) -> list[dict]:
 
 def reached(row: dict) -> bool:
     """結果の変わらない誤りを除いて、見つけるべき割合に届いているか。"""
-    same = sum(bool(survivor["reason"]) for survivor in row["survivors"])
+    same = row["same"] + sum(bool(survivor["reason"]) for survivor in row["survivors"])
     return row["caught"] >= row["floor"] * (row["planted"] - same)
 
 
@@ -51,7 +54,9 @@ def show(rows: list[dict]) -> int:
             print(f"{survivor['place']}: [{row['kind']}] {survivor['change']}（{note}）")
     for row in rows:
         missing = "" if reached(row) else f"  ← {row['floor']:.0%}に届きません"
-        print(f"{row['kind']:14} caught {row['caught']} of {row['planted']}{missing}")
+        same = f"（ほかに{SAME}もの {row['same']}）" if row["same"] else ""
+        planted = row["planted"] - row["same"]
+        print(f"{row['kind']:14} caught {row['caught']} of {planted}{same}{missing}")
     sys.stdout.flush()
     return 0 if rows and all(map(reached, rows)) else 1
 

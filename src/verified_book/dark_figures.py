@@ -1,0 +1,88 @@
+"""白い地に描いた図から、暗い配色の図を作る。色相はそのままに、明るさを反転する。
+
+埋め込まれた画像の画素と、その上に書かれた文字の色は変えない。
+"""
+
+import colorsys
+import re
+from collections.abc import Iterator
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+ElementTree.register_namespace("", SVG)
+ElementTree.register_namespace("xlink", XLINK)
+COLOR = re.compile(r"#[0-9a-fA-F]{6}\b")
+PLACE = re.compile(r"translate\(([-\d.]+) ([-\d.]+)\)")
+BACKGROUND = "#14181d"  # 暗い配色の地（book.cssと同じ）
+DARKEST, LIGHTEST = 0.1, 0.88  # 白と黒が移る明るさ
+VIVID = 0.62  # 鮮やかな色の、暗い地でも見える明るさ
+
+
+def dark_color(color: str) -> str:
+    """``#rrggbb`` の明るさを反転した色。
+
+    Examples
+    --------
+    >>> dark_color("#ffffff"), dark_color("#000000"), dark_color("#cc79a7")
+    ('#14181d', '#e0e0e0', '#ca73a3')
+    """
+    if color.lower() == "#ffffff":
+        return BACKGROUND
+    red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
+    if saturation > 0.2 and 0.2 < lightness < 0.8:
+        inverted = max(VIVID, LIGHTEST - lightness * (LIGHTEST - DARKEST))
+    else:
+        inverted = LIGHTEST - lightness * (LIGHTEST - DARKEST)
+        saturation *= 0.5  # 淡い塗りは、暗くするとけばけばしくなる
+    channels = colorsys.hls_to_rgb(hue, inverted, saturation)
+    return "#" + "".join(f"{round(255 * channel):02x}" for channel in channels)
+
+
+def darken(svg: str) -> str:
+    """SVGの色を、暗い配色にする。
+
+    Examples
+    --------
+    >>> darken('<svg xmlns="http://www.w3.org/2000/svg"><path style="fill: #ffffff" /></svg>')
+    '<svg xmlns="http://www.w3.org/2000/svg" fill="#e0e0e0"><path style="fill: #14181d" /></svg>'
+    """
+    root = ElementTree.fromstring(svg)
+    images = [_box(image) for image in root.iter(f"{{{SVG}}}image")]
+    kept = set()
+    for group in root.iter(f"{{{SVG}}}g"):
+        if group.get("id", "").startswith("text_") and any(_on(group, box) for box in images):
+            group.set("fill", "#000000")
+            kept |= set(group.iter())
+    for element in root.iter():
+        for name in ("style", "fill", "stroke") if element not in kept else ():
+            if name in element.attrib:
+                value = element.attrib[name]
+                element.attrib[name] = COLOR.sub(lambda found: dark_color(found[0]), value)
+    root.set("fill", dark_color("#000000"))  # 色の書かれていない図形は、黒
+    return ElementTree.tostring(root, "unicode")
+
+
+def _box(image: Element) -> tuple[float, float, float, float]:
+    """画像の左、上、右、下。matplotlibは、上下を反転して置くことがある。"""
+    x, y, width, height = (float(image.get(name, 0)) for name in ("x", "y", "width", "height"))
+    transform = image.get("transform", "")
+    if "scale(1 -1)" in transform:
+        moved = PLACE.search(transform)
+        y = -(y + (float(moved[2]) if moved else 0)) - height
+    return x, y, x + width, y + height
+
+
+def _on(group: Element, box: tuple[float, float, float, float]) -> bool:
+    """文字が、画像の上に書かれているか。"""
+    left, top, right, bottom = box
+    return any(left <= x <= right and top <= y <= bottom for x, y in _places(group))
+
+
+def _places(group: Element) -> Iterator[tuple[float, float]]:
+    for element in group.iter():
+        found = PLACE.search(element.get("transform", ""))
+        if found:
+            yield float(found[1]), float(found[2])
+            return

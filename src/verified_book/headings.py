@@ -1,0 +1,40 @@
+"""見出しの行が、文節の切れ目で変わるようにする。
+
+``word-break: auto-phrase`` は一部のブラウザーにしかないので、切れ目を
+BudouXで求め、``<wbr>`` を入れる。
+"""
+
+import re
+from functools import cache
+from html import escape, unescape
+
+import budoux
+
+HEADING = re.compile(r"(<h([1-4])\b[^>]*>)(.*?)(</h\2>)", re.DOTALL)
+TEXT = re.compile(r"(<a class=\"headerlink\".*?</a>|<[^>]*>)", re.DOTALL)
+
+
+@cache
+def _parser() -> budoux.Parser:
+    return budoux.load_default_japanese_parser()
+
+
+def break_headings(html: str) -> str:
+    """見出しの文節の切れ目に ``<wbr>`` を入れたページを返す。二度かけても変わらない。
+
+    Examples
+    --------
+    >>> break_headings("<h2>この章でできるようになること</h2>")
+    '<h2>この<wbr>章で<wbr>できるようになる<wbr>こと</h2>'
+    """
+    return HEADING.sub(lambda found: found[1] + _broken(found[3]) + found[4], html)
+
+
+def _broken(inside: str) -> str:
+    if "<wbr>" in inside:
+        return inside
+    parts = TEXT.split(inside)
+    for index in range(0, len(parts), 2):
+        phrases = _parser().parse(unescape(parts[index])) if parts[index].strip() else [""]
+        parts[index] = "<wbr>".join(map(escape, phrases)) if phrases != [""] else parts[index]
+    return "".join(parts)
