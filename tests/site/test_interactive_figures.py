@@ -456,6 +456,7 @@ def test_without_javascript_the_still_figure_is_there(opened, name: str) -> None
     still = opened(name, java_script_enabled=False)
     picture = still.picture
     assert picture.is_visible()
+    assert still.figure.locator("img:visible").count() == 1
     assert len(picture.get_attribute("alt")) > 20
     assert "JavaScript" in still.figure.locator("noscript").inner_text()
     frame = still.figure.locator(".interactive-figure").bounding_box()["height"]
