@@ -51,9 +51,22 @@ async function bootstrap() {
   return built.outputFiles[0].text;
 }
 
-const sources = await Promise.all(
-  scripts.map((path) => (path.endsWith("/scripts/bootstrap.js") ? bootstrap() : readFileSync(path, "utf-8"))),
-);
+/** テーマのスクリプトから、開いたときに全部の大きさを測るところを除く（book.jsが後で測る）。 */
+function theme(path) {
+  const source = readFileSync(path, "utf-8");
+  const measured = /\["pre",[^\]]*\]\.join\(", "\)/;
+  if (!measured.test(source)) throw new Error("テーマの、大きさを測るところが見つかりません。");
+  return source.replace(measured, '":not(*)"');
+}
+
+/** 束に入れるスクリプトの中身。 */
+function source(path) {
+  if (path.endsWith("/scripts/bootstrap.js")) return bootstrap();
+  if (path.endsWith("/scripts/pydata-sphinx-theme.js")) return theme(path);
+  return readFileSync(path, "utf-8");
+}
+
+const sources = await Promise.all(scripts.map(source));
 // 始めの;は、先頭のファイルの"use strict"を、つないだ全体に及ぼさないため
 const { code } = await transform(";" + sources.join("\n;\n"), {
   minifyWhitespace: true,

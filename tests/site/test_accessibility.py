@@ -4,12 +4,22 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 import verified_book
 
 AXE = Path(verified_book.__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+OPEN = "document.querySelectorAll('details').forEach(node => { node.open = true; })"
 RUN = "axe.run(document, {resultTypes: ['violations']}).then(result => result.violations)"
+
+
+def read_through(page: Page) -> None:
+    """終わりまで読み進める。"""
+    height = 0
+    while height < page.evaluate("document.documentElement.scrollHeight"):
+        page.evaluate(f"scrollTo(0, {height})")
+        page.wait_for_timeout(20)
+        height += 800
 
 
 def violations(browser: Browser, site: Path, scheme: str, names: list[str]) -> list[str]:
@@ -19,7 +29,8 @@ def violations(browser: Browser, site: Path, scheme: str, names: list[str]) -> l
     found = []
     for name in names:
         page.goto((site / name).as_uri())
-        page.evaluate("document.querySelectorAll('details').forEach(node => { node.open = true; })")
+        page.evaluate(OPEN)
+        read_through(page)
         page.add_script_tag(path=AXE)
         for violation in page.evaluate(RUN):
             places = " ".join(node["html"][:120] for node in violation["nodes"][:3])

@@ -13,6 +13,14 @@ from playwright.sync_api import Browser
 
 LIMIT = 150_000  # 図を除き、一つのページのために運ばれるバイト数（圧縮後）
 FIGURES = ("_images/",)
+STILL = "* {content-visibility: visible !important; transition: none !important}"
+SETTLE = """async () => {
+  const images = [...document.images].filter((image) => image.checkVisibility());
+  for (const image of images) image.loading = "eager";
+  await Promise.all(images.map((image) => image.decode()));
+  await document.fonts.ready;
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+}"""
 COMPRESSED = {".html", ".css", ".js", ".svg", ".json", ".txt"}
 
 
@@ -93,7 +101,8 @@ def differing(browser: Browser, one: Path, other: Path, names: list[str]) -> lis
             shots = []
             for root in (one, other):
                 page.goto((root / name).as_uri(), wait_until="networkidle")
-                page.evaluate("document.fonts.ready")
+                page.add_style_tag(content=STILL)
+                page.evaluate(SETTLE)
                 shots.append(page.screenshot(full_page=True, animations="disabled"))
             if shots[0] != shots[1]:
                 found.append(f"{name}（{width}、{scheme}）")

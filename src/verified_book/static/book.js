@@ -1,12 +1,36 @@
 "use strict";
 
-/** 畳まれていたコードが開いたとき、横に動くものを、キーボードでも動かせるようにする。 */
-document.addEventListener(
-  "toggle",
-  (event) => {
-    for (const code of event.target.querySelectorAll("pre")) {
-      if (code.scrollWidth > code.clientWidth || code.scrollHeight > code.clientHeight) code.tabIndex = 0;
-    }
-  },
-  true,
-);
+/**
+ * 横に動くコードや表を、キーボードでも動かせるようにする。
+ *
+ * テーマも同じことをするが、開いたときに全部の大きさを測って、長い章の表示を待たせる。
+ * ここでは、読者が近づいたものだけを測る。
+ */
+(() => {
+  const SCROLLING = "pre, .cell_output > .output, .pst-scrollable-table-container";
+
+  /** 大きさをまとめて読んでから、まとめて書く。 */
+  const measure = (boxes) => {
+    const wide = boxes.map((box) => box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight);
+    boxes.forEach((box, index) => {
+      if (wide[index]) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    });
+  };
+
+  const near = new IntersectionObserver(
+    (entries) => measure(entries.filter((entry) => entry.isIntersecting).map((entry) => entry.target)),
+    { rootMargin: "50%" },
+  );
+  const watch = () => {
+    near.disconnect();
+    document.querySelectorAll(SCROLLING).forEach((box) => near.observe(box));
+  };
+
+  let waiting;
+  addEventListener("load", watch);
+  addEventListener("resize", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(watch, 300);
+  });
+})();
