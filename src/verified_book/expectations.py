@@ -23,7 +23,8 @@ from verified_book.book import Book
 from verified_book.chapter import EXEMPTIONS, Cell, Chapter, Problem
 from verified_book.compare import compare, diff
 from verified_book.execution import cached, chapters_of
-from verified_book.fingerprint import fingerprint
+from verified_book.fingerprint import data_fingerprint, fingerprint
+from verified_book.interactive_figures import DATA
 from verified_book.measured import GLUE, glued
 from verified_book.naked_numbers import naked_numbers
 
@@ -65,6 +66,8 @@ def output_text(node: nbformat.NotebookNode) -> str:
             parts.append(f"図 {fingerprint(output.data['image/svg+xml'])}\n")
         elif name := output.get("metadata", {}).get("scrapbook", {}).get("name"):
             parts.append(f"{name} = {output.data.get(GLUE, '')}\n")
+        elif found := DATA.fullmatch(output.get("data", {}).get("text/html", "")):
+            parts.append(f"動かせる図 {found['kind']} {data_fingerprint(found['data'])}\n")
         elif output.output_type in ("execute_result", "display_data"):
             parts.append(output.data.get("text/plain", "") + "\n")
     return ANSI.sub("", "".join(parts)).strip("\n")
@@ -89,7 +92,9 @@ def verify(chapter: Chapter, notebook: nbformat.NotebookNode) -> Result:
         elif cell.expectation:
             verified += 1
     outputs = (output_text(notebook.cells[cell.index]) for cell in chapter.cells)
-    shown = re.sub(r"(?m)^図 .*", "", "\n".join(outputs))  # 指紋は、読者の目に触れる数ではない
+    shown = re.sub(
+        r"(?m)^(?:動かせる)?図 .*", "", "\n".join(outputs)
+    )  # 指紋は、読者の目に触れる数ではない
     problems += naked_numbers(chapter, shown, _numbers(notebook))
     return Result(chapter, problems, exemptions, verified)
 

@@ -1,4 +1,4 @@
-"""図の指紋：見た目が変わったことを、短い文字で知らせる。
+"""図の指紋：見た目や、動かせる図のデータが変わったことを、短い文字で知らせる。
 
 指紋は二つの部分からなる。初めは図の組み立て（文字、色、線の数）、次は位置と画素を表す。
 学習の結果を描いた図は、機種によって位置がわずかに変わるので、期待値では後ろを ``...`` と省ける。
@@ -7,6 +7,7 @@
 import base64
 import hashlib
 import io
+import json
 import math
 import re
 
@@ -39,6 +40,25 @@ def fingerprint(svg: str) -> str:
     # 曲線の点の数は、わずかな違いでも変わるので、組み立てに含めない
     structure = re.sub(r'\bd="[^"]*"', "", NUMBER.sub("", plain))
     return f"{_digest(structure.encode())} {_digest(repr((numbers, bitmaps)).encode())}"
+
+
+def data_fingerprint(data: str) -> str:
+    """動かせる図のデータ（JSON）の指紋。初めは名前と文字と並び、次は数を表す。
+
+    Examples
+    --------
+    >>> one, moved = data_fingerprint('{"値": [1, 2.5]}'), data_fingerprint('{"値": [1, 2.6]}')
+    >>> one.split()[0] == moved.split()[0], one.split()[1] == moved.split()[1]
+    (True, False)
+    """
+    numbers: list[str] = []
+
+    def number(text: str) -> int:
+        numbers.append(f"{float(text):.4g}" if set(text) & set(".eE") else text)
+        return 0
+
+    structure = json.loads(data, parse_int=number, parse_float=number)
+    return f"{_digest(json.dumps(structure).encode())} {_digest(repr(numbers).encode())}"
 
 
 def _pixels(png: bytes) -> str:

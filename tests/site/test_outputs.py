@@ -23,6 +23,12 @@ def squeeze(text: str) -> str:
     return re.sub(r"\s+", "", text)
 
 
+def drawn(output: nbformat.NotebookNode) -> bool:
+    """図か、動かせる図のデータか。"""
+    data = output.get("data", {})
+    return set(data) == {"text/html"} or any(kind.startswith("image/") for kind in data)
+
+
 def missing_outputs(html: str, chapter: Chapter, notebook: nbformat.NotebookNode) -> list[str]:
     """ページに、本文の順に現れない出力。トレースバックは、例外の種類とメッセージで探す。"""
     blocks = BeautifulSoup(html, "html.parser").select("div.cell_output")
@@ -32,6 +38,8 @@ def missing_outputs(html: str, chapter: Chapter, notebook: nbformat.NotebookNode
         if HIDDEN & set(cell.options.get("tags", ())):
             continue
         for output in notebook.cells[cell.index].outputs:
+            if drawn(output):
+                continue  # 図の指紋は、ページには載らない
             text = squeeze(output_text(nbformat.v4.new_code_cell(outputs=[output])))
             found = shown.find(text, at)
             if found < 0:
@@ -43,14 +51,16 @@ def missing_outputs(html: str, chapter: Chapter, notebook: nbformat.NotebookNode
 
 def missing_figures(html: str, chapter: Chapter, notebook: nbformat.NotebookNode) -> int:
     """ページに載っていない図の数。"""
-    drawn = sum(
+    count = sum(
         any(kind.startswith("image/") for kind in output.get("data", {}))
         for cell in chapter.cells
         if not HIDDEN & set(cell.options.get("tags", ()))
         for output in notebook.cells[cell.index].outputs
     )
-    images = BeautifulSoup(html, "html.parser").select("div.cell_output img[alt]:not([alt=''])")
-    return drawn - len(images)
+    images = BeautifulSoup(html, "html.parser").select(
+        "div.cell_output img[alt]:not([alt=''], .only-dark)"
+    )
+    return count - len(images)
 
 
 def page_of(site: Path, chapter: Chapter) -> Path:

@@ -14,6 +14,7 @@ from verified_book.chapter import Chapter
 from verified_book.execution import chapters_of
 
 SKIPPED = ("_build", "dist", "node_modules", "__pycache__")
+OWN = __package__.partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,13 @@ def copied(book: Book, part: str = "") -> Iterator[Copy]:
 
 
 def _modules(book: Book, chapters: list[Chapter]) -> list[Path]:
-    """章がimportするパッケージの、すべてのモジュール。"""
+    """章がimportするパッケージの、すべてのモジュール。このパッケージからは、使うモジュールだけ。"""
     sources = book.root / book.sources
     codes = [cell.source for chapter in chapters for cell in chapter.cells]
-    packages = {path.relative_to(sources).parts[0] for path in imported_modules(sources, codes)}
-    found = [sources / name for name in packages]
-    return sorted(p for f in found for p in (f.rglob("*.py") if f.is_dir() else [f]))
+    found = set(imported_modules(sources, codes))
+    packages = {path.relative_to(sources).parts[0] for path in found} - {OWN}
+    folders = [sources / name for name in packages]
+    return sorted(found.union(*(f.rglob("*.py") if f.is_dir() else [f] for f in folders)))
 
 
 def link_tree(copy: Copy, target: Path, changed: str, text: str) -> Path:

@@ -1,0 +1,118 @@
+"""``interactive`` が渡したデータを、すぐ上の図に結びつけるSphinx拡張。
+
+ページには静止した図が載り、読者が近づくと、JavaScriptが動かせる図に置き換える。JavaScriptが
+ないとき、印刷、PDF、EPUBでは、静止した図のまま。動かせる図のないページは、何も読み込まない。
+"""
+
+import re
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.typing import ExtensionMetadata
+from sphinx.writers.html5 import HTML5Translator
+
+from verified_book.book import Book
+from verified_book.chapter import parse
+from verified_book.interactive import SCRIPT
+
+logger = logging.getLogger(__name__)
+FOLDER = "interactive"
+DATA = re.compile(
+    re.escape(SCRIPT).replace(r"\{kind\}", '(?P<kind>[^"]*)').replace(r"\{data\}", "(?P<data>.*)")
+)
+NO_FIGURE = "すぐ上に、captionのある図のセルがありません。動かせる図は、図の次に書きます。"
+WITHOUT_SCRIPT = "この図は、JavaScriptの使えるブラウザーでは動かせます。"
+
+
+class InteractiveFigure(nodes.General, nodes.Element):
+    """静止した図と、それを動かすデータ。"""
+
+
+def visit(writer: HTML5Translator, node: InteractiveFigure) -> None:
+    if writer.builder.name != "epub":
+        attributes = {"CLASS": "interactive-figure", "data-kind": node["kind"]}
+        writer.body.append(writer.starttag(node, "div", **attributes))
+
+
+def depart(writer: HTML5Translator, node: InteractiveFigure) -> None:
+    if writer.builder.name != "epub":
+        writer.body.append(f"{node['script']}\n<noscript><p>{WITHOUT_SCRIPT}</p></noscript></div>")
+
+
+def pass_through(writer: nodes.NodeVisitor, node: InteractiveFigure) -> None:
+    """静止した図だけを書く。"""
+
+
+def join_figures(app: Sphinx, doctree: nodes.document) -> None:
+    """データを、すぐ上のセルの図へ移す。"""
+    for raw in list(doctree.findall(nodes.raw)):
+        found = DATA.fullmatch(raw.astext())
+        if found is None:
+            continue
+        app.env.metadata[app.env.docname]["interactive"] = True
+        cell = _ancestor(raw, "cell_code")
+        picture = _picture_above(cell)
+        if not _has_script(app, found["kind"]):
+            _warn(app, cell, f"動かせる図の種類「{found['kind']}」がありません。")
+        elif picture is None:
+            _warn(app, cell, NO_FIGURE)
+        else:
+            figure = InteractiveFigure("", kind=found["kind"], script=raw.astext())
+            picture.replace_self(figure)
+            figure += picture
+        bundle = _ancestor(raw, "mime_bundle")
+        output = bundle.parent
+        output.remove(bundle)
+        if not output.children and len(cell.children) == 1:
+            cell.parent.remove(cell)
+
+
+def _warn(app: Sphinx, cell: nodes.Element, message: str) -> None:
+    path = Path(app.env.doc2path(app.env.docname))
+    name = Book.load(Path(app.confdir)).name(path)
+    line = next(c.line for c in parse(path, name).cells if c.index == cell["cell_index"])
+    logger.warning(message, location=f"{name}:{line}", type="verified_book")
+
+
+def _ancestor(node: nodes.Element, part: str) -> nodes.Element:
+    """MyST-NBが作った、``node`` を囲む部分。"""
+    while node.get("nb_element") != part:
+        node = node.parent
+    return node
+
+
+def _picture_above(cell: nodes.Element) -> nodes.Element | None:
+    """すぐ上のセルにある、説明の付いた図の、画像の部分。"""
+    place = cell.parent.index(cell)
+    above = cell.parent[place - 1] if place else nodes.Element()
+    for figure in above.findall(nodes.figure):
+        first = figure[0]
+        if list(first.findall(nodes.image)) and list(figure.findall(nodes.caption)):
+            return None if isinstance(first, InteractiveFigure) else first
+    return None
+
+
+def _has_script(app: Sphinx, kind: str) -> bool:
+    folders = [Path(app.confdir) / path / FOLDER for path in app.config.html_static_path]
+    return any((folder / f"{kind}.js").is_file() for folder in folders)
+
+
+def add_files(
+    app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None
+) -> None:
+    """動かせる図のあるページだけに、共通の部分を読み込ませる。"""
+    if "interactive" in app.env.metadata.get(page, {}) and app.builder.name != "epub":
+        app.add_css_file(f"{FOLDER}/interactive.css")
+        app.add_js_file(f"{FOLDER}/interactive.js", loading_method="defer")
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    plain = (pass_through, pass_through)
+    app.add_node(
+        InteractiveFigure, html=(visit, depart), latex=plain, text=plain, man=plain, texinfo=plain
+    )
+    app.connect("doctree-read", join_figures)
+    app.connect("html-page-context", add_files)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
