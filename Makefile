@@ -10,7 +10,7 @@ READY := .venv/ready
 NODE_READY := src/verified_book/node_modules/.package-lock.json
 SPHINX := python -m sphinx -W -n -j auto -c . -d _build/doctrees
 .DEFAULT_GOAL := help
-.PHONY: help html test doctest accept serve matrix mutants lint links data lock clean
+.PHONY: help html test doctest accept serve matrix mutants bench lint links data lock clean
 
 help: ## この一覧を表示する
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ matrix: $(READY) data ## ほかの版のPyTorchとPythonで、すべての例を
 
 mutants: $(READY) $(NODE_READY) data ## 誤りを植え、検証が見つけた数を数える（K=tensor で章を選ぶ）
 	@python -m verified_book.mutants --chapter "$(K)"
+
+bench: html ## ページの重さとLighthouseの点を測る（K=tensor でページを選ぶ）
+	@python tests/benchmarks/page.py $(K)
 
 lint: $(READY) $(NODE_READY) ## コードと日本語の書き方を確かめる
 	@ruff format --check --quiet . && ruff check --quiet .

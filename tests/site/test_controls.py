@@ -73,7 +73,7 @@ def test_theme_is_kept_on_the_next_page(site: Path, desktop: Page) -> None:
 
 def test_copy_button_copies_the_code_and_no_prompt(site: Path, desktop: Page) -> None:
     desktop.goto((site / "start/tensor.html").as_uri())
-    block = desktop.locator("div.cell_input div.highlight").first
+    block = desktop.locator("div.cell_input div.highlight:visible").first
     block.scroll_into_view_if_needed()
     block.hover()
     block.locator("button.copybtn").click()
