@@ -96,3 +96,26 @@ def test_chapters_lead_to_each_other(site: Path) -> None:
         assert page.select_one("a.right-next[href]")
         assert page.select_one("meta[name=description]")["content"]
         assert page.select_one("div.cell_input")
+
+
+def undescribed(site: Path) -> list[str]:
+    """検索の結果に出る説明のないページと、ほかと同じ説明のページ。"""
+    seen, bad = {}, []
+    for name, page in pages(site).items():
+        metas = page.select('head meta[name="description"]')
+        text = metas[0].get("content", "") if len(metas) == 1 else ""
+        if not JAPANESE.search(text) or text in seen.values():
+            bad.append(name)
+        seen[name] = text
+    return bad
+
+
+def test_every_page_is_described(site: Path) -> None:
+    assert undescribed(site) == []
+
+
+def test_lost_description_is_found(site_copy: Path) -> None:
+    path = site_copy / "search.html"
+    text = path.read_text("utf-8")
+    path.write_text(text.replace('<meta name="description"', '<meta name="planted"'), "utf-8")
+    assert undescribed(site_copy) == ["search.html"]
