@@ -120,15 +120,7 @@ def glossary_terms(text: str) -> frozenset[str]:
 
 def check(page: Page, terms: frozenset[str] = frozenset()) -> list[Problem]:
     """一つの原稿の誤りを、行の順に返す。"""
-    rules = (
-        broken_paragraph,
-        banned_word,
-        undated_claim,
-        wrong_ellipsis,
-        missing_alt,
-        chapter_shape,
-    )
-    found = [*(problem for rule in rules for problem in rule(page)), *unlinked_term(page, terms)]
+    found = [*(problem for rule in RULES for problem in rule(page)), *unlinked_term(page, terms)]
     return [Problem(page.name, line, message) for line, message in sorted(found)]
 
 

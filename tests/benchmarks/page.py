@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SITE, PLAIN = ROOT / "_build/html", ROOT / "_build/plain"
 LIGHTHOUSE = Path(verified_book.__file__).parent / "node_modules/lighthouse/cli/index.js"
 CATEGORIES = ("performance", "accessibility", "best-practices", "seo")
-OWN = ("assets", "katex", "report_link", "search", "interactive", "rebuild")
+OWN = ("assets", "katex", "report_link", "search", "interactive_figures", "rebuild")
 TEXT = ("text/", "javascript", "json", "svg", "xml")
 RUNS = 3  # 一つのページを測る回数
 
@@ -81,7 +81,7 @@ def build_plain(conf: dict) -> None:
         "extensions": kept,
         "html_math_renderer": "mathjax",
         **{key: [] for key in ("html_css_files", "html_js_files", "templates_path")},
-        **{key: {} for key in ("html_additional_pages", "html_sidebars", "html_theme_options")},
+        **{key: {} for key in ("html_sidebars", "html_theme_options")},
     }
     code = (
         "import json, sys; from sphinx.application import Sphinx;"

@@ -11,30 +11,22 @@ from pathlib import Path
 
 from verified_book.chapter import Cell, Chapter
 from verified_book.measured import REFERENCE
-from verified_book.mutants.fork import TIMED_OUT, forked, streamed
-from verified_book.mutants.mutant import SAME, Mutant, Verdict
-from verified_book.mutants.reading import Reading, RedError, summary
+from verified_book.mutants.fork import TIMED_OUT, forked
+from verified_book.mutants.mutant import SAME, Judged, Mutant
+from verified_book.mutants.reading import Reading, summary, verdicts
 from verified_book.mutants.references import MEASURED
 from verified_book.mutants.session import Session, preload, prepare
 from verified_book.mutants.structure import cell_start
 from verified_book.mutants.tree import Copy
 
 
-def judge_cells(
-    copy: Copy, mutants: Iterable[Mutant], jobs: int
-) -> Iterator[tuple[Mutant, Verdict, float]]:
+def judge_cells(copy: Copy, mutants: Iterable[Mutant], jobs: int) -> Judged:
     by_chapter = defaultdict(list)
     for mutant in mutants:
         by_chapter[mutant.path].append(mutant)
     for chapter in copy.chapters:
         planted = by_chapter[chapter.name]
-        if not planted:
-            continue
-        for record in streamed(partial(_run, copy, chapter, planted, jobs)):
-            if "red" in record:
-                raise RedError(record["red"])
-            verdict = Verdict(record["caught"], record["by"])
-            yield planted[record["index"]], verdict, record["seconds"]
+        yield from verdicts(planted, partial(_run, copy, chapter, planted, jobs))
 
 
 def _run(copy: Copy, chapter: Chapter, planted: list[Mutant], jobs: int) -> Iterator[dict]:

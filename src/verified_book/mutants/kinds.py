@@ -11,8 +11,8 @@ from verified_book.mutants.cells import judge_cells
 from verified_book.mutants.code import code_edits
 from verified_book.mutants.expectation import expectation_mutants
 from verified_book.mutants.library import judge_library
-from verified_book.mutants.mutant import Mutant
-from verified_book.mutants.pages import Judged, judge_pages, judge_text
+from verified_book.mutants.mutant import Judged, Mutant
+from verified_book.mutants.pages import judge_pages, judge_text
 from verified_book.mutants.references import reference_mutants
 from verified_book.mutants.stale import judge_stale
 from verified_book.mutants.structure import (

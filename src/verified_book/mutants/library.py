@@ -13,10 +13,9 @@ import pytest
 
 from verified_book.cache_key import imported_modules
 from verified_book.chapter import Chapter
-from verified_book.mutants.fork import TIMED_OUT, forked, streamed
-from verified_book.mutants.mutant import Mutant, Verdict
-from verified_book.mutants.pages import Judged
-from verified_book.mutants.reading import Reading, RedError
+from verified_book.mutants.fork import TIMED_OUT, forked
+from verified_book.mutants.mutant import Judged, Mutant
+from verified_book.mutants.reading import Reading, verdicts
 from verified_book.mutants.session import Session, preload, prepare
 from verified_book.mutants.tree import Copy, link_tree
 
@@ -41,11 +40,7 @@ class Timer:
 
 def judge_library(copy: Copy, mutants: Iterable[Mutant], jobs: int) -> Judged:
     planted = list(mutants)
-    for record in streamed(lambda: _judge(copy, planted, jobs)) if planted else ():
-        if "red" in record:
-            raise RedError(record["red"])
-        verdict = Verdict(record["caught"], record["by"])
-        yield planted[record["index"]], verdict, record["seconds"]
+    return verdicts(planted, lambda: _judge(copy, planted, jobs))
 
 
 def _judge(copy: Copy, planted: list[Mutant], jobs: int) -> Iterator[dict]:

@@ -1,5 +1,6 @@
 """一つの誤り：どのファイルのどの文字を、何に置き換えるか。"""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 CONTEXT = 30  # 表示で、変えた文字の前後に添える文字の数
@@ -61,6 +62,9 @@ class Verdict:
 
     caught: bool
     by: str = ""
+
+
+Judged = Iterator[tuple[Mutant, Verdict, float]]  # 誤り、答え、かかった秒数
 
 
 def line_starts(text: str) -> list[int]:

@@ -14,14 +14,13 @@ from verified_book.chapter import parse
 from verified_book.execution import cached
 from verified_book.expectations import check, too_many_exemptions, verify, verify_book
 from verified_book.mutants.expectation import slice_around
-from verified_book.mutants.fork import TIMED_OUT, forked, streamed
-from verified_book.mutants.mutant import Mutant, Verdict
-from verified_book.mutants.reading import RedError
+from verified_book.mutants.fork import TIMED_OUT, forked
+from verified_book.mutants.mutant import Judged, Mutant, Verdict
+from verified_book.mutants.reading import verdicts
 from verified_book.mutants.tree import Copy
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 LIMIT = 120.0  # 一つのページを読み直すのに、これほどはかからない（秒）
-Judged = Iterator[tuple[Mutant, Verdict, float]]
 
 
 def judge_text(copy: Copy, mutants: Iterable[Mutant], jobs: int) -> Judged:
@@ -41,11 +40,7 @@ def judge_text(copy: Copy, mutants: Iterable[Mutant], jobs: int) -> Judged:
 def judge_pages(copy: Copy, mutants: Iterable[Mutant], jobs: int) -> Judged:
     """ページを、組み立てと ``make lint`` が退けるか。"""
     planted = list(mutants)
-    for record in streamed(lambda: _judge(copy, planted, jobs)) if planted else ():
-        if "red" in record:
-            raise RedError(record["red"])
-        verdict = Verdict(record["caught"], record["by"])
-        yield planted[record["index"]], verdict, record["seconds"]
+    return verdicts(planted, lambda: _judge(copy, planted, jobs))
 
 
 def _judge(copy: Copy, planted: list[Mutant], jobs: int) -> Iterator[dict]:

@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 import nbformat
@@ -13,7 +14,8 @@ from verified_book.cache_key import key
 from verified_book.chapter import Cell, Chapter
 from verified_book.kernel import HARD_LIMIT
 from verified_book.measured import glued
-from verified_book.mutants.fork import forked
+from verified_book.mutants.fork import forked, streamed
+from verified_book.mutants.mutant import Judged, Mutant, Verdict
 from verified_book.mutants.session import Session, own_folder
 from verified_book.mutants.tree import Copy
 
@@ -22,6 +24,21 @@ LONG = 20.0  # これより長いセル（秒）は、近道では飛ばす
 
 class RedError(Exception):
     """誤りを植える前から、検証が失敗する。"""
+
+
+def verdicts(planted: list[Mutant], judge: Callable[[], Iterator[dict]]) -> Judged:
+    """``judge`` を子プロセスで動かし、記録を答えにする。
+
+    Raises
+    ------
+    RedError
+        誤りを植える前から、検証が失敗するとき。
+    """
+    for record in streamed(judge) if planted else ():
+        if "red" in record:
+            raise RedError(record["red"])
+        verdict = Verdict(record["caught"], record["by"])
+        yield planted[record["index"]], verdict, record["seconds"]
 
 
 class Reading:

@@ -15,8 +15,7 @@ from pathlib import Path
 from verified_book.cache_key import key
 from verified_book.chapter import Chapter
 from verified_book.mutants.fork import forked
-from verified_book.mutants.mutant import Mutant, Verdict
-from verified_book.mutants.pages import Judged
+from verified_book.mutants.mutant import Judged, Mutant, Verdict
 from verified_book.mutants.session import imports
 from verified_book.mutants.tree import Copy, link_tree
 

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from verified_book.mutants.mutant import Mutant, Verdict
-from verified_book.mutants.pages import Judged
+from verified_book.mutants.mutant import Judged, Mutant, Verdict
 from verified_book.mutants.references import FENCE, hide_literals
 from verified_book.mutants.tree import Copy
 
