@@ -5,10 +5,9 @@
 - どのページも読むCSSを一つにし、どのページにも現れないクラスの規則を除く。
 - どのページも読むスクリプトを一つにし、表示を待たせないように、最後に動かす。
 - アイコンと数式の書体を、使われる文字だけにする。
-- 図は、読者が近づいてから読み込む。場所は、その前に大きさを書いて空けておく。
-- SVGの図には、暗い配色の図を添える。
 
 まとめたものは ``_static/bundle/`` に入る。ページの中の並びは、それを指すように書き換える。
+書き換えるときに、図（:mod:`verified_book.dark_figures`）と見出し（:mod:`verified_book.headings`）も整える。
 """
 
 import hashlib
@@ -19,14 +18,13 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-import imagesize
 from fontTools import subset
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 
-from verified_book.dark_figures import darken
+from verified_book.dark_figures import adapt_figures
 from verified_book.headings import break_headings
 from verified_book.node import run_node
 
@@ -41,8 +39,7 @@ TAG = re.compile(r"<([a-z][\w-]*)([^>]*)>")
 ATTRIBUTE = re.compile(r'([\w-]+)(?:="([^"]*)")?')
 WORDS = re.compile(r"[A-Za-z][\w-]*")
 SPAN = re.compile(r"<span\b[^>]*>|</span>")
-GLYPH = re.compile(r"\\([0-9a-f]{2,6})\b|[^\x00-\x7f]")
-IMAGE = re.compile(r'<img\b(?![^>]*\bloading=)([^>]*?)\bsrc="([^"]+)"([^>]*)>')
+GLYPH = re.compile(r"\\([0-9a-f]{2,6})\b|([^\x00-\x7f])")
 # 書かれた名前がどのページにもなければ、読み込まない素材
 ONLY_WITH = {"design-tabs.js": "sd-tab-set"}
 # Sphinxの検索だけが使うスクリプト。この本の検索は別にある（verified_book.search）
@@ -101,7 +98,7 @@ def _formulas(html: str) -> Iterator[str]:
 
 
 def link_bundle(html: str, common: set[str], static: Path, version: str) -> str:
-    """ページの並びから ``common`` の素材を除き、まとめたものへのリンクを入れる。図は遅く読む。"""
+    """ページの並びから ``common`` の素材を除き、まとめたものへのリンクを入れる。"""
     prefix: str | None = None  # サイトの根にあるページでは空
 
     def style(found: re.Match[str]) -> str:
@@ -109,10 +106,10 @@ def link_bundle(html: str, common: set[str], static: Path, version: str) -> str:
         address = ADDRESS.search(found[0])[1]
         if _static(address) not in common:
             return found[0]
-        first, prefix = prefix is None, address.partition("_static/")[0]
-        return f'<link rel="stylesheet" href="{prefix}_static/bundle/bundle.css?v={version}">\n' * (
-            first
-        )
+        if prefix is not None:
+            return ""
+        prefix = address.partition("_static/")[0]
+        return f'<link rel="stylesheet" href="{prefix}_static/bundle/bundle.css?v={version}">\n'
 
     def script(found: re.Match[str]) -> str:
         name = _static(found[2])
@@ -120,21 +117,7 @@ def link_bundle(html: str, common: set[str], static: Path, version: str) -> str:
             return f"<script>{(static / name).read_text('utf-8').strip()}</script>\n"
         return "" if name in common else found[0]
 
-    def image(found: re.Match[str]) -> str:
-        path = static.parent / re.sub(r"^(\.\./)+", "", unquote(found[2]))
-        if not path.is_file() or path.parent.name != "_images":
-            return found[0]
-        width, height = map(round, imagesize.get(path))
-        size = f'width="{width}" height="{height}" ' if width > 0 else ""
-        tag = f'<img loading="lazy" {size}{found[1]}src="{found[2]}"{found[3]}>'
-        if path.suffix != ".svg" or "class=" in tag:
-            return tag
-        dark = path.with_stem(f"{path.stem}-dark")
-        dark.write_text(darken(path.read_text("utf-8")), "utf-8")
-        light = tag.replace("<img ", '<img class="only-light" ')
-        return light + light.replace("only-light", "only-dark").replace(path.name, dark.name)
-
-    html = IMAGE.sub(image, SCRIPT.sub(script, STYLE.sub(style, html)))
+    html = SCRIPT.sub(script, STYLE.sub(style, html))
     tag = f'<script defer src="{prefix}_static/bundle/bundle.js?v={version}"></script>\n'
     return html if prefix is None else html.replace("</head>", f"{tag}</head>", 1)
 
@@ -171,8 +154,7 @@ def bundle(static: Path, uses: Iterable[PageUse], record: Path) -> tuple[set[str
     request |= {"tokens": sorted(tokens), "widgets": widgets, "out": str(out)}
     run_node(str(PACKAGE / "bundle.mjs"), stdin=json.dumps(request))
     css = (out / "bundle.css").read_text("utf-8")
-    icons = "".join(chr(int(code, 16)) if code else "" for code in GLYPH.findall(css))
-    icons += "".join(found for found in re.findall(r"[^\x00-\x7f]", css))
+    icons = "".join(chr(int(code, 16)) if code else glyph for code, glyph in GLYPH.findall(css))
     for font in sorted(out.glob("*.woff2")):
         _subset(font, formulas if font.name.startswith("KaTeX") else icons)
     record.write_text(version)
@@ -217,10 +199,9 @@ def lighten(app: Sphinx, exception: Exception | None) -> None:
         path = site / name
         if name in texts or version != known.get("", {}).get("version"):
             html = texts.get(name) or path.read_text("utf-8")
-            html = BUNDLED.sub(
-                rf"\g<1>{version}", link_bundle(html, common, site / "_static", version)
-            )
-            path.write_text(break_headings(html), "utf-8")
+            html = link_bundle(html, common, site / "_static", version)
+            html = BUNDLED.sub(rf"\g<1>{version}", html)
+            path.write_text(break_headings(adapt_figures(html, site)), "utf-8")
             use.stamp = [path.stat().st_mtime_ns, path.stat().st_size]
     saved = {name: asdict(use) for name, use in uses.items()}
     cache.write_text(json.dumps(saved | {"": {"version": version}}), "utf-8")

@@ -1,22 +1,51 @@
-"""白い地に描いた図から、暗い配色の図を作る。色相はそのままに、明るさを反転する。
+"""ページの図を、明るい配色と暗い配色の両方で、読者が近づいてから見せる。
 
+暗い配色の図は、白い地に描いた図から作る。色相はそのままに、明るさを反転する。
 埋め込まれた画像の画素と、その上に書かれた文字の色は変えない。
 """
 
 import colorsys
 import re
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
+
+import imagesize
 
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 ElementTree.register_namespace("", SVG)
 ElementTree.register_namespace("xlink", XLINK)
+IMAGE = re.compile(r'<img\b(?![^>]*\bloading=)([^>]*?)\bsrc="([^"]+)"([^>]*)>')
 COLOR = re.compile(r"#[0-9a-fA-F]{6}\b")
 PLACE = re.compile(r"translate\(([-\d.]+) ([-\d.]+)\)")
 BACKGROUND = "#14181d"  # 暗い配色の地（book.cssと同じ）
 DARKEST, LIGHTEST = 0.1, 0.88  # 白と黒が移る明るさ
 VIVID = 0.62  # 鮮やかな色の、暗い地でも見える明るさ
+
+
+def adapt_figures(html: str, site: Path) -> str:
+    """図を遅く読み込ませ、SVGの図には暗い配色の図を添えたページを返す。二度かけても変わらない。
+
+    場所は、読み込む前から空けておく（大きさを書く）。暗い配色の図は、元の図の隣に書く。
+    """
+
+    def adapt(found: re.Match[str]) -> str:
+        path = site / re.sub(r"^(\.\./)+", "", unquote(found[2]))
+        if not path.is_file() or path.parent.name != "_images":
+            return found[0]
+        width, height = map(round, imagesize.get(path))
+        size = f'width="{width}" height="{height}" ' if width > 0 else ""
+        tag = f'<img loading="lazy" {size}{found[1]}src="{found[2]}"{found[3]}>'
+        if path.suffix != ".svg" or "class=" in tag:
+            return tag
+        dark = path.with_stem(f"{path.stem}-dark")
+        dark.write_text(darken(path.read_text("utf-8")), "utf-8")
+        light = tag.replace("<img ", '<img class="only-light" ')
+        return light + light.replace("only-light", "only-dark").replace(path.name, dark.name)
+
+    return IMAGE.sub(adapt, html)
 
 
 def dark_color(color: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, Page
+from site_pages import names_of
 
 import verified_book
 
@@ -37,11 +38,6 @@ def violations(browser: Browser, site: Path, scheme: str, names: list[str]) -> l
             found.append(f"{name}（{scheme}）: {violation['id']} {violation['help']} {places}")
     context.close()
     return found
-
-
-def names_of(site: Path) -> list[str]:
-    pages = (path for path in site.rglob("*.html") if "_static" not in path.parts)
-    return sorted(str(p.relative_to(site)) for p in pages if p.name != "404.html")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -12,6 +12,7 @@ from bs4 import BeautifulSoup
 from fontTools.ttLib import TTFont
 from PIL import Image, ImageChops
 from playwright.sync_api import Browser
+from site_pages import names_of
 
 LIMIT = 150_000  # 図を除き、一つのページのために運ばれるバイト数（圧縮後）
 FIGURES = ("_images/",)
@@ -61,12 +62,6 @@ def heavy_pages(browser: Browser, site: Path, names: list[str]) -> list[str]:
             parts = "、".join(f"{path} {size:,}" for path, size in sizes.items())
             found.append(f"{name}: {sum(sizes.values()):,}バイト（{parts}）")
     return found
-
-
-def names_of(site: Path) -> list[str]:
-    pages = (path for path in site.rglob("*.html") if "_static" not in path.parts)
-    # 404のページは、公開された番地から素材を読むので、ファイルとしては開かない
-    return sorted(str(p.relative_to(site)) for p in pages if p.name != "404.html")
 
 
 def test_every_page_is_light(browser: Browser, site: Path) -> None:
