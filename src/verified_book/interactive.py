@@ -1,7 +1,7 @@
 """章のセルから、動かせる図にデータを渡す。
 
 図のセルのすぐ下のセルで ``interactive("indexing-grid", data)`` と書くと、その図が、読者の操作に
-答える図になる。ページに置くのは :mod:`verified_book.interactive_figures` の仕事。
+答える図になる。ページに置くのは interactive_figures.py の仕事。
 """
 
 import json

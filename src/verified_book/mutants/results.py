@@ -5,6 +5,10 @@ import json
 import tomllib
 from pathlib import Path
 
+from verified_book.cache_key import imported_modules
+from verified_book.kernel import CONFIG
+from verified_book.mutants import cells
+from verified_book.mutants.kinds import KINDS
 from verified_book.mutants.mutant import Mutant, Verdict
 from verified_book.mutants.tree import Copy
 
@@ -12,6 +16,8 @@ PLACE = "_build/mutants/results.jsonl"
 EQUIVALENTS = "docs/appendix/mutants.toml"
 # 答えを左右するファイル。このパッケージ自身は、直しても結果が残るように含めない
 DEPENDS = ("src/*/*.py", "src/*/textlint/*", "tests/library/*", "conf.py", "pyproject.toml")
+# セルの誤りの答えは、本文と、セルを動かして出力を比べるモジュールだけで決まる
+OF_CELLS = (Path(cells.__file__), CONFIG)
 
 
 class Results:
@@ -26,6 +32,8 @@ class Results:
                 self.known[record["key"]] = record
         self.shared = _digest(copy.book.root, DEPENDS)
         self.pages = _digest(copy.book.root, (f"{copy.book.chapters}/**/*.md",))
+        engine = ("pyproject.toml", f"src/*/{CONFIG.name}", *_modules(copy))
+        self.cells = _digest(copy.book.root, engine)
         self.texts: dict[str, str] = {}
 
     def text(self, path: str) -> str:
@@ -35,9 +43,11 @@ class Results:
 
     def key(self, mutant: Mutant) -> str:
         place = (mutant.kind, mutant.path, mutant.start, mutant.end, mutant.after)
-        # 参照は、ほかのページを指すので、すべてのページの内容による
-        pages = self.pages if mutant.kind in ("reference", "src-operator") else ""
-        parts = (*place, self.text(mutant.path), self.shared, pages)
+        # 参照はほかのページを指し、src/は章でも確かめるので、すべてのページの内容による
+        pages = self.pages if mutant.kind.startswith(("reference", "src-")) else ""
+        by_cells = KINDS[mutant.kind].judge is cells.judge_cells
+        shared = self.cells if by_cells else self.shared
+        parts = (*place, self.text(mutant.path), shared, pages)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
     def get(self, mutant: Mutant) -> Verdict | None:
@@ -58,6 +68,15 @@ class Results:
         self.known[record["key"]] = record
         with self.file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def _modules(copy: Copy) -> list[str]:
+    """セルの誤りの答えを左右するモジュール：章のセルと ``OF_CELLS`` がimportするもの。"""
+    sources = copy.book.root / copy.book.sources
+    codes = [cell.source for chapter in copy.chapters for cell in chapter.cells]
+    found = imported_modules(sources, [*codes, *(path.read_text("utf-8") for path in OF_CELLS)])
+    own = Path(cells.__file__).parent.name
+    return [copy.book.name(path) for path in found if path.parent.name != own]
 
 
 def _digest(root: Path, patterns: tuple[str, ...]) -> str:
