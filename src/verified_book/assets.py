@@ -7,7 +7,8 @@
 - アイコンと数式の書体を、使われる文字だけにする。
 
 まとめたものは ``_static/bundle/`` に入る。ページの中の並びは、それを指すように書き換える。
-書き換えるときに、図（:mod:`verified_book.dark_figures`）と見出し（:mod:`verified_book.headings`）も整える。
+書き換えるときに、コード（:mod:`verified_book.plain_code`）、図（:mod:`verified_book.dark_figures`）、
+見出し（:mod:`verified_book.headings`）も整える。
 """
 
 import hashlib
@@ -27,6 +28,7 @@ from sphinx.util.typing import ExtensionMetadata
 from verified_book.dark_figures import adapt_figures
 from verified_book.headings import break_headings
 from verified_book.node import run_node
+from verified_book.plain_code import plain_classes, unwrap_plain
 
 PACKAGE = Path(__file__).parent
 SMALL = 500  # これより小さいスクリプトは、ページの中に書く（バイト）
@@ -181,6 +183,8 @@ def lighten(app: Sphinx, exception: Exception | None) -> None:
     site, cache = Path(app.outdir), Path(app.doctreedir) / "assets.json"
     pages = [p for p in sorted(site.rglob("*.html")) if "_static" not in p.parts]
     known = json.loads(cache.read_text("utf-8")) if cache.is_file() else {}
+    options = app.config.html_theme_options
+    plain = plain_classes([options["pygments_light_style"], options["pygments_dark_style"]])
     uses, texts = {}, {}
     for path in pages:
         name, stat = path.relative_to(site).as_posix(), path.stat()
@@ -188,7 +192,7 @@ def lighten(app: Sphinx, exception: Exception | None) -> None:
         if name in known and known[name]["stamp"] == stamp:
             uses[name] = PageUse(**known[name])
             continue
-        texts[name] = path.read_text("utf-8")
+        texts[name] = unwrap_plain(path.read_text("utf-8"), plain)
         uses[name] = read_page(texts[name])
         if not uses[name].styles and name in known:  # 前の組み立てが、記録の前に止まった
             uses[name].styles, uses[name].scripts = known[name]["styles"], known[name]["scripts"]

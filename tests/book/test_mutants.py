@@ -80,6 +80,36 @@ expectations.compare = lambda expected, actual: 1.0
 from verified_book.mutants.__main__ import main
 sys.exit(main())
 """
+SHORT = """\
+import sys
+from verified_book.mutants import reading
+reading.long_cells = lambda copy, chapter: {2}
+from verified_book.mutants.__main__ import main
+sys.exit(main())
+"""
+TRAINING = """\
+```{code-cell} python
+unused = 3
+```
+
+```{code-cell} python
+from torch.utils.data import DataLoader
+
+loader = DataLoader(range(40), batch_size=1)
+```
+
+```{code-cell} python
+steps = sum(len(batch) // len(batch) for batch in loader)
+if steps >= len(loader):
+    with open("data/steps", "a") as file:
+        print(steps, file=file)
+print(f"{steps}歩")
+```
+
+```{expect}
+40歩
+```
+"""
 CAUGHT = re.compile(r"^([\w-]+) +caught (\d+) of (\d+)", re.MULTILINE)
 
 
@@ -128,6 +158,18 @@ def test_every_kind_is_planted_and_caught(shop):
     assert again.status == 0, again.text
     planted = sum(row["planted"] for row in figures["kinds"])
     assert f"誤り{planted}個、そのうち確かめ済み{planted}個" in again.text
+
+
+def test_training_is_cut_short_where_nothing_changes(book):
+    (book.root / "data").mkdir()
+    (book.root / "short.py").write_text(SHORT)
+    book.write(TRAINING)
+    run = book.run("short", "--kind", "cell-constant", "--kind", "raises")
+    assert counts(run.text) == {"raises": (3, 3), "cell-constant": (5, 5)}, run.text
+    assert "変わらないもの 1）" in run.text  # unused = 4
+    # 最後まで動かすのは、カーネル、誤りのない章、batch_size=2、range(41)、長いセルの中の誤り
+    whole = (book.root / "data/steps").read_text().split()
+    assert sorted(whole) == ["20", "40", "40", "40", "41"], run.text
 
 
 def test_blind_comparison_leaves_survivors(shop):

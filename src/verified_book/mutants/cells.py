@@ -13,7 +13,7 @@ from verified_book.chapter import Cell, Chapter
 from verified_book.measured import REFERENCE
 from verified_book.mutants.fork import TIMED_OUT, forked
 from verified_book.mutants.mutant import SAME, Judged, Mutant
-from verified_book.mutants.reading import Reading, summary, verdicts
+from verified_book.mutants.reading import Mode, Reading, summary, verdicts
 from verified_book.mutants.references import MEASURED
 from verified_book.mutants.session import Session, preload, prepare
 from verified_book.mutants.structure import cell_start
@@ -38,14 +38,16 @@ def _run(copy: Copy, chapter: Chapter, planted: list[Mutant], jobs: int) -> Iter
     survivors, shown = [], []
     for first, cell in enumerate(chapter.cells):
         left = groups[first]
-        for shortcut in reading.passes(first):
-            work = partial(_walk, reading, first, sources, shortcut=shortcut)
+        for mode in reading.modes(first):
+            work = partial(_walk, reading, first, sources, mode=mode)
             waiting, left = left, []
             for index, result, seconds in forked(waiting, work, jobs=jobs, limit=reading.limit):
                 record = {"index": index, "seconds": seconds}
-                if result.get("caught") is False:
+                if result.get("same") and not _exempt(cell):
+                    yield {**record, "caught": False, "by": SAME}
+                elif result.get("caught") is False:
                     left.append(index)
-                    survivors += [] if shortcut else [(record, first, result["shown"])]
+                    survivors += [(record, first, result["shown"])] if mode is Mode.FULL else []
                 else:
                     by = "時間切れ" if result == TIMED_OUT else "カーネルの異常終了"
                     yield {**record, "caught": True, "by": result.get("by", by)}
@@ -59,8 +61,8 @@ def _run(copy: Copy, chapter: Chapter, planted: list[Mutant], jobs: int) -> Iter
         yield {**record, **_clue(chapter.cells[first:], shown[first:], got, used)}
 
 
-def _walk(reading: Reading, first: int, sources: list[str], index: int, *, shortcut: bool) -> dict:
-    return reading.walk(first, sources[index], shortcut=shortcut)
+def _walk(reading: Reading, first: int, sources: list[str], index: int, *, mode: Mode) -> dict:
+    return reading.walk(first, sources[index], mode=mode)
 
 
 def _clue(cells: list[Cell], shown: list, got: list, used: set[str]) -> dict:
@@ -70,9 +72,13 @@ def _clue(cells: list[Cell], shown: list, got: list, used: set[str]) -> dict:
     if lost & used:
         return {"caught": True, "by": "埋め込む値がない"}
     changed = [f"{cell.line}行" for cell, old, new in pairs if old[0] != new[0]]
-    if cells[0].expectation and cells[0].expectation.exempt:
+    if _exempt(cells[0]):
         changed.append("検証しないセル")
     return {"caught": False, "by": f"変わる出力：{'、'.join(changed)}" if changed else SAME}
+
+
+def _exempt(cell: Cell) -> bool:
+    return bool(cell.expectation and cell.expectation.exempt)
 
 
 def _used_names(copy: Copy, chapter: Chapter) -> set[str]:

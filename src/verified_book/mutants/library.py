@@ -15,7 +15,7 @@ from verified_book.cache_key import imported_modules
 from verified_book.chapter import Chapter
 from verified_book.mutants.fork import TIMED_OUT, forked
 from verified_book.mutants.mutant import Judged, Mutant
-from verified_book.mutants.reading import Reading, verdicts
+from verified_book.mutants.reading import Mode, Reading, verdicts
 from verified_book.mutants.session import Session, preload, prepare
 from verified_book.mutants.tree import Copy, link_tree
 
@@ -128,19 +128,19 @@ def _read(
     if not group:
         return
     reading = Reading(copy, chapter, Session())
-    for shortcut in reading.passes(-1):
+    for mode in reading.modes(-1):
 
-        def work(index: int, shortcut: bool = shortcut) -> dict:
+        def work(index: int, mode: Mode = mode) -> dict:
             mutant = planted[index]
             text = mutant.apply(copy.text(mutant.path))
             folder = Path(tempfile.mkdtemp(dir=copy.scratch)) / "tree"
             _use(link_tree(copy, folder, mutant.path, text) / copy.book.sources)
-            return reading.walk(0, shortcut=shortcut)
+            return reading.walk(0, mode=mode)
 
         waiting, group = group, []
         for index, result, seconds in forked(waiting, work, jobs=jobs, limit=reading.limit):
             by = "時間切れ" if result == TIMED_OUT else result.get("by", "カーネルの異常終了")
             if result.get("caught") is False:
-                group.append(index)
+                group += [] if result["same"] else [index]
             else:
                 yield {"index": index, "seconds": seconds, "caught": True, "by": by}
