@@ -6,6 +6,7 @@ import re
 import time
 
 import pytest
+from small_book import HEAD
 
 from verified_book.mutants.code import code_edits
 from verified_book.mutants.fork import TIMED_OUT, forked
@@ -119,7 +120,7 @@ def shop(book):
     (book.root / "src/shop").mkdir()
     (book.root / "src/shop/__init__.py").touch()
     (book.root / "src/shop/tax.py").write_text(TAX)
-    book.write(BODY)
+    book.write(BODY, head=HEAD.replace("---\n# ", "budget: 20\n---\n# "))
     book.accept()  # 図の指紋を書く
     return book
 
@@ -147,6 +148,18 @@ def test_every_kind_is_planted_and_caught(shop):
 
     figures = json.loads((shop.root / "docs/appendix/mutants.json").read_text("utf-8"))
     assert figures["kinds"][0]["caught"] == found["digit"][0]
+    sample = ("verified_book.mutants", "--sample", "100", "--kind", "cell-constant")
+    assert shop.run(*sample).status == 0  # 生き残りは、どれも記録にある
+    place = figures["kinds"][-5]["survivors"].pop()["place"]
+    assert figures["kinds"][-5]["kind"] == "cell-constant"
+    path = shop.root / "docs/appendix/mutants.json"
+    recorded = path.read_text("utf-8")
+    path.write_text(json.dumps(figures))
+    forgotten = shop.run(*sample)
+    assert forgotten.status == 1
+    assert f"記録にない、見つからなかった誤りがあります：{place}\n" in forgotten.text
+    path.write_text(recorded)
+
     changes = re.findall(r"^(.*?):\d+: \[cell-constant\] (.*)（変わる出力", run.text, re.MULTILINE)
     (shop.root / "docs/appendix/mutants.toml").write_text(
         "".join(

@@ -13,7 +13,7 @@ from verified_book.execution import chapters_of, execute_all
 from verified_book.mutants.kinds import KINDS, all_mutants
 from verified_book.mutants.mutant import Mutant
 from verified_book.mutants.reading import RedError
-from verified_book.mutants.report import figures, show, write
+from verified_book.mutants.report import figures, show, show_sample, write
 from verified_book.mutants.results import Results
 from verified_book.mutants.tree import Copy, copied
 
@@ -72,7 +72,7 @@ def _run(book: Book, copy: Copy, options: argparse.Namespace) -> int:
     if len(chosen) == len(mutants):
         write(book, rows)
     print(f"{(time.monotonic() - begin) / 60:.1f}分")
-    return show(rows)
+    return show(rows) if options.sample is None else show_sample(book, rows)
 
 
 def sample(copy: Copy, mutants: list[Mutant], size: int, seed: int) -> list[Mutant]:

@@ -46,6 +46,35 @@ def reached(row: dict) -> bool:
     return row["caught"] >= row["floor"] * (row["planted"] - same)
 
 
+def show_sample(book: Book, rows: list[dict]) -> int:
+    """標本の結果を表示し、記録にも等価な誤りの表にもない、見つからなかった誤りがあれば1を返す。
+
+    数の少ない標本では割合を測れないので、最後にすべてを確かめたときの記録と比べる。
+    """
+    path = book.root / FIGURES
+    recorded = json.loads(path.read_text("utf-8"))["kinds"] if path.is_file() else []
+    known = {(_file(survivor), survivor["change"]) for survivor in _survivors(recorded)}
+    unknown = [
+        survivor
+        for survivor in _survivors(rows)
+        if not survivor["reason"] and (_file(survivor), survivor["change"]) not in known
+    ]
+    show(rows)
+    if unknown:
+        places = "、".join(survivor["place"] for survivor in unknown)
+        print(f"記録にない、見つからなかった誤りがあります：{places}", file=sys.stderr)
+        print("例を直すか、make mutantsで記録を新しくしてください。", file=sys.stderr)
+    return 1 if unknown or not rows else 0
+
+
+def _survivors(rows: list[dict]) -> list[dict]:
+    return [survivor for row in rows for survivor in row["survivors"]]
+
+
+def _file(survivor: dict) -> str:
+    return survivor["place"].rpartition(":")[0]
+
+
 def show(rows: list[dict]) -> int:
     """結果を表示し、割合に届かない種類があれば1を返す。"""
     for row in rows:
