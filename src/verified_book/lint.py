@@ -12,6 +12,7 @@ from pathlib import Path
 from verified_book.book import Book
 from verified_book.chapter import Problem
 from verified_book.prose import Page, read
+from verified_book.terms import wrong_words
 
 GLOSSARY = "docs/appendix/glossary.md"
 FIRST = "この章でできるようになること"
@@ -118,10 +119,17 @@ def glossary_terms(text: str) -> frozenset[str]:
     return frozenset(entries)
 
 
-def check(page: Page, terms: frozenset[str] = frozenset()) -> list[Problem]:
-    """一つの原稿の誤りを、行の順に返す。"""
-    found = [*(problem for rule in RULES for problem in rule(page)), *unlinked_term(page, terms)]
-    return [Problem(page.name, line, message) for line, message in sorted(found)]
+def wrong_term(text: str) -> Found:
+    for line, word, term in wrong_words(text):
+        yield line, f"「{word}」は、「{term}」と書きます"
+
+
+def check(name: str, text: str, terms: frozenset[str] = frozenset()) -> list[Problem]:
+    """一つの原稿の誤りを、行の順に返す。``terms`` は用語集の見出し語。"""
+    page = read(name, text)
+    found = [problem for rule in RULES for problem in rule(page)]
+    found += [*unlinked_term(page, terms), *wrong_term(text)]
+    return [Problem(name, line, message) for line, message in sorted(found)]
 
 
 def main() -> int:
@@ -130,7 +138,7 @@ def main() -> int:
     problems = [
         problem
         for path in book.chapter_paths()
-        for problem in check(read(book.name(path), path.read_text("utf-8")), terms)
+        for problem in check(book.name(path), path.read_text("utf-8"), terms)
     ]
     for problem in problems:
         print(problem)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from verified_book import lint
-from verified_book.prose import read
 
 TOOLS = Path(lint.__file__).parent
 GOOD = """\
@@ -58,7 +57,7 @@ TERMS = frozenset({"勾配", "微分係数", "学習"})
 
 
 def problems(text: str) -> list[tuple[int, str]]:
-    found = lint.check(read("docs/chapter.md", text), TERMS)
+    found = lint.check("docs/chapter.md", text, TERMS)
     return [(problem.line, problem.message) for problem in found]
 
 
@@ -117,6 +116,38 @@ def test_command_names_file_and_line(
     (tmp_path / "docs/page.md").write_text("# 題\n\nとても簡単です。\n")
     assert lint.main() == 1
     assert capsys.readouterr().out.startswith("docs/page.md:3: 「簡単です」")
+
+
+WRONG_TERMS = """\
+---
+description: オートグラッドの説明
+---
+{term}`テンサー（tensor）<テンソル>`と[チェーンルール](a.md)と`テンサー`
+:::{exercise} パラメーター
+:::
+```{code-cell} python
+---
+mystnb:
+  image:
+    alt: メモリーの図
+---
+テンサー = 1  # コードは読まない
+```
+| 伝搬 | 全ての行 |
+"""
+
+
+def test_wrong_terms_are_found_wherever_a_reader_sees_them() -> None:
+    found = [(problem.line, problem.message) for problem in lint.check("a.md", WRONG_TERMS)]
+    assert found == [
+        (2, "「オートグラッド」は、「自動微分」と書きます"),
+        (4, "「チェーンルール」は、「連鎖律」と書きます"),
+        (4, "「テンサー」は、「テンソル」と書きます"),
+        (5, "「パラメーター」は、「パラメータ」と書きます"),
+        (11, "「メモリー」は、「メモリ」と書きます"),
+        (15, "「伝搬」は、「伝播」と書きます"),
+        (15, "「全て」は、「すべて」と書きます"),
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -127,3 +127,12 @@ def test_dark_scheme_is_really_dark(site: Path, browser: Browser) -> None:
             seen[scheme] = page.evaluate(background)
             page.close()
     assert seen["light"] != seen["dark"]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_scheme_is_set_before_the_scripts_run(site: Path, browser: Browser, scheme: str) -> None:
+    page = browser.new_page(color_scheme=scheme)
+    page.route("**/bundle.js*", lambda route: route.abort())
+    page.goto((site / "index.html").as_uri(), wait_until="domcontentloaded")
+    assert page.locator("html").get_attribute("data-theme") == scheme
+    page.close()

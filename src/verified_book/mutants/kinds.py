@@ -22,7 +22,7 @@ from verified_book.mutants.structure import (
     format_mutants,
     raising_mutants,
 )
-from verified_book.mutants.terms import RULES, judge_terms, term_mutants
+from verified_book.mutants.terms import judge_terms, term_mutants
 from verified_book.mutants.tree import Copy
 
 Judge = Callable[[Copy, Iterable[Mutant], int], Judged]
@@ -74,8 +74,7 @@ def all_mutants(copy: Copy) -> Iterator[Mutant]:
         yield from alt_mutants(name, text)
         yield from bound_mutants(copy.book, name, text)
         yield from reference_mutants(name, text, roots)
-        if RULES.exists():
-            yield from term_mutants(name, text)
+        yield from term_mutants(name, text)
     for path in copy.modules:
         name, text = copy.book.name(path), path.read_text("utf-8")
         for kind, start, end, after in code_edits(text):

@@ -13,7 +13,7 @@ class Mutant:
     Parameters
     ----------
     kind : str
-        誤りの種類（:mod:`verified_book.mutants.kinds`）。
+        誤りの種類（kinds.py）。
     path : str
         本の根から見た、変えるファイル。
     start, end : int

@@ -91,8 +91,8 @@ class _Rules:
     def check(self, path: Path, text: str | None = None) -> list[str]:
         if self.terms is None:
             return []
-        page = lint.read(self.book.name(path), path.read_text("utf-8") if text is None else text)
-        return list(map(str, lint.check(page, self.terms)))
+        text = path.read_text("utf-8") if text is None else text
+        return list(map(str, lint.check(self.book.name(path), text, self.terms)))
 
 
 class _Site:

@@ -1,42 +1,27 @@
-"""用語の一覧に反する語を植え、textlintが見つけるかを確かめる。
+"""用語の一覧が退ける書き方を、正しい用語が出てくるすべての場所に一つずつ植え、lintが見つけるか。"""
 
-一覧が退ける書き方を、正しい用語が出てくるすべての場所に、一つずつ書く。
-誤りのある行（コードの囲みの中なら囲み）だけの原稿をたくさん作り、一度のtextlintで読む。
-"""
-
-import json
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-
-import yaml
 
 from verified_book.mutants.mutant import Judged, Mutant, Verdict
 from verified_book.mutants.references import FENCE, hide_literals
 from verified_book.mutants.tree import Copy
+from verified_book.terms import wordings, wrong_words
 
-HERE = Path(__file__).parents[1]
-CONFIG = HERE / "textlint" / "textlintrc.json"
-RULES = HERE / "textlint" / "prh.yml"
 SHOWN_OPTION = re.compile(r"^[ \t]*:?(?:alt|caption|description|title):(.*)$", re.MULTILINE)
 HIDDEN = re.compile(
     r"\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)\n]*\)|<[^<>\n]*>|^\([\w-]+\)=$|^:(?!alt:)[\w-]+:.*$",
     re.MULTILINE,
 )
-AT_ONCE = 400  # 一度に読む原稿の数
 
 
 def variants() -> list[tuple[str, re.Pattern[str], list[str]]]:
     """（正しい用語、退けるパターン、退けられる書き方の例）を並べる。"""
     found = []
-    for rule in yaml.safe_load(RULES.read_text("utf-8"))["rules"]:
-        pattern = rule["pattern"]
-        source = pattern[1:-1] if pattern.startswith("/") else re.escape(pattern)
-        bare = re.sub(r"\(\?[^)]*\)", "", source).replace("?", "").replace("\\", "")
-        found.append((rule["expected"], re.compile(source), bare.split("|")))
+    for term, pattern in wordings():
+        bare = re.sub(r"\(\?[^)]*\)", "", pattern.pattern).replace("?", "").replace("\\", "")
+        found.append((term, pattern, bare.split("|")))
     return found
 
 
@@ -75,43 +60,11 @@ def _shown(text: str) -> str:
 
 
 def judge_terms(copy: Copy, mutants: Iterable[Mutant], jobs: int) -> Judged:
-    planted = list(mutants)
-    for first in range(0, len(planted), AT_ONCE):
-        batch, begin = planted[first : first + AT_ONCE], time.monotonic()
-        caught = _textlint(copy, batch)
-        seconds = (time.monotonic() - begin) / len(batch)
-        for mutant, found in zip(batch, caught, strict=True):
-            yield mutant, Verdict(found, "textlint" if found else ""), seconds
-
-
-def _textlint(copy: Copy, batch: list[Mutant]) -> list[bool]:
-    folder = copy.scratch / "terms"
-    folder.mkdir(exist_ok=True)
-    names = []
-    for index, mutant in enumerate(batch):
-        path = folder / f"{index}.md"
-        path.write_text(_excerpt(copy.text(mutant.path), mutant), "utf-8")
-        names.append(str(path))
-    node = Path(sys.executable).with_name("node")
-    command = [node, HERE / "node_modules" / ".bin" / "textlint", "--config", CONFIG]
-    done = subprocess.run([*command, "-f", "json", *names], capture_output=True, text=True)
-    reports = {Path(r["filePath"]).name: r["messages"] for r in json.loads(done.stdout)}
-    return [
-        any(message["ruleId"] == "prh" for message in reports.get(Path(name).name, []))
-        for name in names
-    ]
-
-
-def _excerpt(text: str, mutant: Mutant) -> str:
-    """誤りのある行か、その行を囲むコードの囲み。先頭の設定の行なら、設定の全体。"""
-    changed = mutant.apply(text)
-    front = re.match(r"---\n.*?\n---\n", text, re.DOTALL)
-    if front and mutant.start < front.end():
-        return changed[: front.end() + len(changed) - len(text)]
-    for found in FENCE.finditer(text):
-        inside = found.start() <= mutant.start < found.end()
-        if inside and found[1].startswith("`"):
-            return changed[found.start() : found.end() + len(changed) - len(text)]
-    start = changed.rfind("\n", 0, mutant.start) + 1
-    end = changed.find("\n", mutant.start)
-    return changed[start : end if end >= 0 else len(changed)] + "\n"
+    clean: dict[str, set] = {}
+    for mutant in mutants:
+        begin, text = time.monotonic(), copy.text(mutant.path)
+        if mutant.path not in clean:
+            clean[mutant.path] = set(wrong_words(text))
+        found = set(wrong_words(mutant.apply(text))) - clean[mutant.path]
+        by = "verified_book.lint" if found else ""
+        yield mutant, Verdict(bool(found), by), time.monotonic() - begin
