@@ -34,8 +34,8 @@ serve: $(READY) $(NODE_READY) data ## 組み立てて127.0.0.1で開き、変更
 matrix: $(READY) data ## ほかの版のPyTorchとPythonで、すべての例を確かめる（K=3.13 で環境を選ぶ）
 	@python -m verified_book.matrix $(K)
 
-mutants: $(READY) $(NODE_READY) data ## 誤りを植え、検証が見つけた数を数える（K=tensor で章を選ぶ）
-	@python -m verified_book.mutants --chapter "$(K)"
+mutants: $(READY) $(NODE_READY) data ## 誤りを植え、検証が見つけた数を数える（K=tensor で章を、SAMPLE=60 で標本を選ぶ）
+	@python -m verified_book.mutants --chapter "$(K)" $(if $(SAMPLE),--sample $(SAMPLE))
 
 bench: html ## ページの重さとLighthouseの点を測る（K=tensor でページを選ぶ）
 	@python tests/benchmarks/page.py $(K)

@@ -6,6 +6,7 @@ import random
 import sys
 import time
 from collections import defaultdict
+from datetime import date
 from pathlib import Path
 
 from verified_book.book import Book
@@ -26,7 +27,8 @@ def main() -> int:
     parser.add_argument("--kind", action="append", choices=KINDS, help="誤りの種類（何度でも）")
     parser.add_argument("--chapter", default="", help="ファイルの名前の一部")
     parser.add_argument("--sample", type=int, help="種類に均等に、この数だけ選ぶ")
-    parser.add_argument("--seed", type=int, default=0, help="標本を選ぶ乱数のシード")
+    today = date.today().toordinal()
+    parser.add_argument("--seed", type=int, default=today, help="標本の乱数のシード（既定は今日）")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="同時に動かす数")
     options = parser.parse_args()
     book = Book.load(Path.cwd())
@@ -53,6 +55,7 @@ def _run(book: Book, copy: Copy, options: argparse.Namespace) -> int:
     ]
     if options.sample is not None:
         chosen = sample(copy, chosen, options.sample, options.seed)
+        print(f"標本のシード：{options.seed}")
     results = Results(book.root, copy)
     begin = time.monotonic()
     groups = defaultdict(list)

@@ -41,8 +41,11 @@ def judge_stale(copy: Copy, mutants: Iterable[Mutant], jobs: int) -> Judged:
 def loaded(copy: Copy, chapter: Chapter) -> set[str]:
     """章のimport文をすべて動かしたときに読み込まれる、本のモジュール。"""
     root = copy.book.root
+    own = {path.name for path in (root / copy.book.sources).iterdir()}
 
     def work(_: int) -> dict:
+        for name in [name for name in sys.modules if name.partition(".")[0] in own]:
+            del sys.modules[name]  # このコマンド自身が、元の木から読み込んだもの
         sys.path.insert(0, str(root / copy.book.sources))
         sys.dont_write_bytecode = True
         for cell in chapter.cells:
