@@ -36,7 +36,7 @@ extensions = [
     "verified_book.interactive_figures",
     "verified_book.katex",
     "verified_book.measured",
-    "verified_book.mutants.page",
+    "verified_book.mutants",
     "verified_book.provenance",
     "verified_book.rebuild",
     "verified_book.report_link",

@@ -18,12 +18,13 @@ class Mutants(SphinxDirective):
         relative, path = self.env.relfn2path(self.arguments[0])
         self.env.note_dependency(relative)
         figures = json.loads(Path(path).read_text("utf-8"))
-        versions = "、".join(f"{name} {version}" for name, version in figures["versions"].items())
+        shown = list(figures["versions"].items())[:3]  # PythonとPyTorch
+        versions = "、".join(f"{name} {version}" for name, version in shown)
         when = f"{figures['date']}に、{figures['processor']}で確かめました（{versions}）。"
         rows = [
             (
                 row["title"],
-                f"caught {row['caught']} of {row['planted'] - row['same']}",
+                f"{row['caught']} / {row['planted'] - row['same']}",
                 str(row["same"] or ""),
             )
             for row in figures["kinds"]
@@ -33,7 +34,7 @@ class Mutants(SphinxDirective):
         ]
         blocks: list[nodes.Node] = [
             nodes.paragraph("", when),
-            _table(("植えた誤り", "結果", "結果の変わらない誤り"), rows),
+            _table(("植えた誤り", "見つけた数", "変化なし"), rows),
         ]
         if survivors:
             blocks.append(_survivors(survivors))
