@@ -6,7 +6,6 @@ from small_book import ROOT, SmallBook
 
 from verified_book.compare import compare
 from verified_book.lint import check, glossary_terms
-from verified_book.prose import read
 
 GUIDE = (ROOT / "docs/appendix/authors_guide.md").read_text("utf-8")
 SAMPLE = re.search(r"````markdown\n(---\n.*?)\n````", GUIDE, re.DOTALL)[1] + "\n"
@@ -14,7 +13,7 @@ SAMPLE = re.search(r"````markdown\n(---\n.*?)\n````", GUIDE, re.DOTALL)[1] + "\n
 
 def test_the_first_chapter_follows_every_rule_of_the_lint() -> None:
     terms = glossary_terms((ROOT / "docs/appendix/glossary.md").read_text("utf-8"))
-    assert check(read("docs/start/sum.md", SAMPLE), terms) == []
+    assert check("docs/start/sum.md", SAMPLE, terms) == []
 
 
 def test_the_first_chapter_is_accepted_verified_and_fails_as_shown(book: SmallBook) -> None:
