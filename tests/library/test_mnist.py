@@ -297,6 +297,7 @@ def test_a_wrong_value_ends_with_status_1(command, tmp_path):
 
 
 def test_interrupt_ends_cleanly(command, root, tmp_path):
+    write_split(root / "MNIST" / "raw", "train", 2500)  # 止めるのは、学習の途中
     options = ["--epochs", "100000", "--device", "cpu", "--save-model", "mnist.pt"]
     with subprocess.Popen(
         [*command, *options],
@@ -306,7 +307,9 @@ def test_interrupt_ends_cleanly(command, root, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     ) as running:
-        lines = [running.stdout.readline() for _ in range(4)]
+        lines = [running.stdout.readline() for _ in range(2)]
+        while (line := running.stderr.readline()) and not re.search("Epoch 1: Train: +[1-9]", line):
+            pass
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=30)
     assert running.returncode == 130

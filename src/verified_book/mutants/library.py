@@ -26,13 +26,13 @@ class Timer:
     """試験の秒数を測り、次からは速い順に並べるpytestプラグイン。"""
 
     def __init__(self, seconds: dict[str, float]) -> None:
-        self.seconds, self.failed = seconds, ""
+        self.seconds, self.failed, self.why = seconds, "", ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         name = report.nodeid
         self.seconds[name] = self.seconds.get(name, 0.0) + report.duration
-        if report.failed:
-            self.failed = self.failed or name
+        if report.failed and not self.failed:
+            self.failed, self.why = name, report.longreprtext
 
     def pytest_collection_modifyitems(self, items: list) -> None:
         items.sort(key=lambda item: self.seconds.get(item.nodeid, 0.0))
@@ -81,7 +81,8 @@ def _tested(
 
     ((_, base, _),) = forked([-1], work, jobs=1, limit=TEST_LIMIT)
     if base.get("status", 1):
-        yield {"red": f"{path}の試験が、誤りを植える前から失敗します：{base}"}
+        why = f"{base.get('failed', base)}\n{base.get('why', '')}"
+        yield {"red": f"{path}の試験が、誤りを植える前から失敗します：{why}"}
         return
     times.update(base["seconds"])
     for index, result, seconds in forked(group, work, jobs=jobs, limit=TEST_LIMIT):
@@ -106,7 +107,7 @@ def _pytest(copy: Copy, path: str, text: str, targets: list[str], times: dict[st
     if status == pytest.ExitCode.NO_TESTS_COLLECTED:
         status = 0
     failed = timer.failed or "試験の読み込み"
-    return {"status": int(status), "failed": failed, "seconds": timer.seconds}
+    return {"status": int(status), "failed": failed, "why": timer.why, "seconds": timer.seconds}
 
 
 def _use(sources: Path) -> None:
