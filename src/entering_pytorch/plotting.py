@@ -14,9 +14,11 @@ Examples
 """
 
 import os
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import matplotlib_fontja
+import torch
 
 COLORS = {
     "blue": "#0072B2",
@@ -60,6 +62,39 @@ def apply_style() -> None:
             "svg.hashsalt": "entering-pytorch",  # 何度描いても同じSVGになる
         }
     )
+
+
+def show_images(images: torch.Tensor, titles: Sequence[str]) -> None:
+    """白黒の画像を、見出しをつけて5枚ずつ並べた図を描く。
+
+    Parameters
+    ----------
+    images : torch.Tensor
+        形が(N, 高さ, 幅)の画像。値の大きい所ほど黒く描く。
+    titles : Sequence[str]
+        N枚の画像の見出し。
+
+    Raises
+    ------
+    ValueError
+        画像の枚数と見出しの数が違うとき。
+
+    Examples
+    --------
+    >>> import torch
+    >>> from entering_pytorch import plotting
+    >>> plotting.show_images(torch.rand(7, 28, 28), list("ABCDEFG"))
+    >>> [axes.get_title() for axes in plotting.plt.gcf().axes]
+    ['A', 'B', 'C', 'D', 'E', 'F', 'G']
+    >>> plotting.plt.close()
+    """
+    rows = -(-len(images) // 5)
+    figure = plt.figure(figsize=(5, 1.35 * rows))
+    for position, (image, title) in enumerate(zip(images.numpy(), titles, strict=True), 1):
+        axes = figure.add_subplot(rows, 5, position)
+        axes.imshow(image, cmap="gray_r")
+        axes.set_title(title, fontsize=13)
+        axes.set_axis_off()
 
 
 apply_style()
