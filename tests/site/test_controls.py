@@ -61,6 +61,19 @@ def test_theme_switch_changes_figures_too(site: Path, desktop: Page) -> None:
     assert dark.get_attribute("src").endswith("-dark.svg")
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_captions_can_be_read(site: Path, phone: Page, theme: str) -> None:
+    hidden = """() => [...document.querySelectorAll('figure > figcaption')]
+      .filter((node) => getComputedStyle(node).display === 'none').length"""
+    phone.goto((site / "start/tensor.html").as_uri())
+    phone.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+    assert phone.locator("figure > figcaption").count() > 2
+    assert phone.evaluate(hidden) == 0
+    phone.add_style_tag(content="html[data-theme] body figcaption { display: none !important }")
+    phone.evaluate("document.querySelectorAll('.bd-article').forEach((n) => n.className = '')")
+    assert phone.evaluate(hidden) > 2
+
+
 def test_theme_is_kept_on_the_next_page(site: Path, desktop: Page) -> None:
     desktop.goto((site / "index.html").as_uri())
     desktop.get_by_role("button", name="配色").click()
