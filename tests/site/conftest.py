@@ -2,10 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from opened_figure import FIGURES, Opened
 from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +44,32 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def opened(site: Path, browser: Browser) -> Iterator[Callable[..., Opened]]:
+    contexts = []
+
+    def run(
+        name: str,
+        *,
+        width: int = 1280,
+        at_top: bool = False,
+        before: Callable | None = None,
+        **options,
+    ) -> Opened:
+        options = {"viewport": {"width": width, "height": 900}, "locale": "ja-JP", **options}
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        found = Opened(page, FIGURES[name])
+        if before:
+            before(page)
+        page.goto((site / name).as_uri() + ("" if at_top else f"#{FIGURES[name]}"))
+        return found
+
+    yield run
+    for context in contexts:
+        context.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
