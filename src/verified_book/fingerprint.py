@@ -16,7 +16,7 @@ from PIL import Image
 
 METADATA = re.compile(r"<metadata>.*?</metadata>|<\?xml.*?\?>|<!DOCTYPE.*?>", re.DOTALL)
 HASHED = re.compile(r"\b(?:image|[a-zA-Z])[0-9a-f]{10}\b")  # 細かな数から作られた名前
-NUMBER = re.compile(r"(?<![\w#.])-?\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.])")
+NUMBER = re.compile(r"(?<![\w#.])-?\d+(?:\.\d+)?(?:e-?\d+)?(?=pt\b|(?![\w.]))")
 BITMAP = re.compile(r"data:image/png;base64,([^\"]*)")
 STEP = 0.1  # 位置は、これより細かくは見ない（ポイント）
 SHADE = 16  # 画素は、これより細かくは見ない（0から255まで）
