@@ -42,6 +42,7 @@ def prepare(book: Book, folder: Path) -> None:
     # スレッドを作ったプロセスは複製できないので、計算は1スレッドのCPUで行う
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="")
     sys.path.insert(0, str(book.root / book.sources))
+    sys.path.insert(0, "")  # カーネルと同じく、セルが作業フォルダーに書いたモジュールも読み込める
     sys.dont_write_bytecode = True
     work = folder / "work"
     work.mkdir(parents=True)
