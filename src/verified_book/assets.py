@@ -18,6 +18,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from html import unescape
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -95,7 +96,7 @@ def _formulas(html: str) -> Iterator[str]:
         for span in SPAN.finditer(html, found.end()):
             depth += 1 if span[0][1] != "/" else -1
             if depth == 0:
-                yield re.sub(r"<[^>]*>|&\w+;", "", html[found.end() : span.start()])
+                yield unescape(re.sub(r"<[^>]*>", "", html[found.end() : span.start()]))
                 break
 
 
