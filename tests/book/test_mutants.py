@@ -195,6 +195,24 @@ def test_blind_comparison_leaves_survivors(shop):
     assert caught < planted
 
 
+def test_prose_leaves_the_judged_cells_alone(shop):
+    options = ("verified_book.mutants", "--kind", "cell-constant")
+    shop.run(*options)
+    path = shop.root / "docs/chapter.md"
+    path.write_text(path.read_text("utf-8").replace("\n# ", "\n# 長い題の", 1), "utf-8")
+    planted, known = known_of(shop.run(*options).text)
+    assert known == planted
+    path.write_text(path.read_text("utf-8").replace("unused = 3", "unused = 5"), "utf-8")
+    planted, known = known_of(shop.run(*options).text)
+    assert known == 0 < planted
+
+
+def known_of(text: str) -> tuple[int, int]:
+    """誤りの数と、そのうち前に確かめたものの数。"""
+    found = re.search(r"誤り(\d+)個、そのうち確かめ済み(\d+)個", text)
+    return int(found[1]), int(found[2])
+
+
 def test_red_book_is_refused(shop):
     shop.write(BODY.replace("3] 5", "3] 6"))
     run = shop.run("verified_book.mutants", "--kind", "cell-operator")
@@ -221,6 +239,7 @@ def test_a_page_shows_the_figures(shop):
     page = (shop.root / "_build/html/appendix/mutants.html").read_text("utf-8")
     assert "7 / 10" in page
     assert "docs/chapter.md:54" in page
+    assert "次の1章に植えました：chapter。" in page
 
 
 @pytest.mark.parametrize(

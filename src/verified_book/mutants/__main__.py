@@ -73,7 +73,7 @@ def _run(book: Book, copy: Copy, options: argparse.Namespace) -> int:
                 print(f"  {done}/{len(waiting)} {time.monotonic() - begin:.0f}秒", flush=True)
     rows = figures(book, results, chosen)
     if len(chosen) == len(mutants):
-        write(book, rows)
+        write(book, rows, [chapter.name for chapter in copy.chapters])
     print(f"{(time.monotonic() - begin) / 60:.1f}分")
     return show(rows) if options.sample is None else show_sample(book, rows)
 

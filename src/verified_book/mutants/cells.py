@@ -56,7 +56,7 @@ def _run(copy: Copy, chapter: Chapter, planted: list[Mutant], jobs: int) -> Iter
             yield {"red": f"{chapter.name}:{cell.line}: {reason}"}
             return
         shown.append(summary(cell, node))
-    used = _used_names(copy, chapter)
+    used = used_names(copy, chapter)
     for record, first, got in survivors:
         yield {**record, **_clue(chapter.cells[first:], shown[first:], got, used)}
 
@@ -81,7 +81,7 @@ def _exempt(cell: Cell) -> bool:
     return bool(cell.expectation and cell.expectation.exempt)
 
 
-def _used_names(copy: Copy, chapter: Chapter) -> set[str]:
+def used_names(copy: Copy, chapter: Chapter) -> set[str]:
     """どこかのページに埋め込まれた、この章の値の名前。"""
     document = Path(chapter.name).relative_to(copy.book.chapters).with_suffix("").as_posix()
     names = set()

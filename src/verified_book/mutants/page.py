@@ -20,7 +20,11 @@ class Mutants(SphinxDirective):
         figures = json.loads(Path(path).read_text("utf-8"))
         shown = list(figures["versions"].items())[:3]  # PythonとPyTorch
         versions = "、".join(f"{name} {version}" for name, version in shown)
-        when = f"{figures['date']}に、{figures['processor']}で確かめました（{versions}）。"
+        chapters = "、".join(Path(name).stem for name in figures["chapters"])
+        when = (
+            f"{figures['date']}に、{figures['processor']}で確かめました（{versions}）。"
+            f"章の誤りは、次の{len(figures['chapters'])}章に植えました：{chapters}。"
+        )
         rows = [
             (
                 row["title"],

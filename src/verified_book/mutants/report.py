@@ -90,12 +90,13 @@ def show(rows: list[dict]) -> int:
     return 0 if rows and all(map(reached, rows)) else 1
 
 
-def write(book: Book, rows: list[dict]) -> None:
-    """ページに載せる数を、日付、プロセッサーの種類、版とともに書く。"""
+def write(book: Book, rows: list[dict], chapters: list[str]) -> None:
+    """ページに載せる数を、日付、プロセッサーの種類、版、確かめた章の名前とともに書く。"""
     content = {
         "date": datetime.now(UTC).date().isoformat(),
         "processor": processor(),
         "versions": versions(book),
+        "chapters": chapters,
         "kinds": rows,
     }
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tomllib
+from functools import cache
 from pathlib import Path
 
 from verified_book.cache_key import imported_modules
@@ -10,13 +11,14 @@ from verified_book.kernel import CONFIG
 from verified_book.mutants import cells
 from verified_book.mutants.kinds import KINDS
 from verified_book.mutants.mutant import Mutant, Verdict
+from verified_book.mutants.structure import cell_start
 from verified_book.mutants.tree import Copy
 
 PLACE = "_build/mutants/results.jsonl"
 EQUIVALENTS = "docs/appendix/mutants.toml"
 # 答えを左右するファイル。このパッケージ自身は、直しても結果が残るように含めない
 DEPENDS = ("src/*/*.py", "src/*/textlint/*", "tests/library/*", "conf.py", "pyproject.toml")
-# セルの誤りの答えは、本文と、セルを動かして出力を比べるモジュールだけで決まる
+# セルの誤りの答えは、章のセルと期待値と、セルを動かして出力を比べるモジュールだけで決まる
 OF_CELLS = (Path(cells.__file__), CONFIG)
 
 
@@ -35,6 +37,7 @@ class Results:
         engine = ("pyproject.toml", f"src/*/{CONFIG.name}", *_modules(copy))
         self.cells = _digest(copy.book.root, engine)
         self.texts: dict[str, str] = {}
+        self.chapters = {chapter.name: chapter for chapter in copy.chapters}
 
     def text(self, path: str) -> str:
         if path not in self.texts:
@@ -43,12 +46,31 @@ class Results:
 
     def key(self, mutant: Mutant) -> str:
         place = (mutant.kind, mutant.path, mutant.start, mutant.end, mutant.after)
-        # 参照はほかのページを指し、src/は章でも確かめるので、すべてのページの内容による
-        pages = self.pages if mutant.kind.startswith(("reference", "src-")) else ""
-        by_cells = KINDS[mutant.kind].judge is cells.judge_cells
-        shared = self.cells if by_cells else self.shared
-        parts = (*place, self.text(mutant.path), shared, pages)
+        if KINDS[mutant.kind].judge is cells.judge_cells:
+            parts = (*self._in_cell(mutant), self.cells)
+        else:
+            # 参照はほかのページを指し、src/は章でも確かめるので、すべてのページの内容による
+            pages = self.pages if mutant.kind.startswith(("reference", "src-")) else ""
+            parts = (*place, self.text(mutant.path), self.shared, pages)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+
+    def _in_cell(self, mutant: Mutant) -> tuple[object, ...]:
+        """セルの中の場所と、章のセルの内容。前後の文章を直しても変わらない。"""
+        begins, content = self._cells_of(mutant.path)
+        number = max(i for i, begin in enumerate(begins) if begin <= mutant.start)
+        start, end = mutant.start - begins[number], mutant.end - begins[number]
+        return (mutant.kind, mutant.path, number, start, end, mutant.after, content)
+
+    @cache  # noqa: B019 一度の実行に一つだけ作り、最後まで使う
+    def _cells_of(self, path: str) -> tuple[list[int], str]:
+        chapter = self.chapters[path]
+        begins = [cell_start(chapter, cell) for cell in chapter.cells]
+        rows = [
+            (cell.source, cell.raises, *((e.text, e.exempt) if (e := cell.expectation) else ()))
+            for cell in chapter.cells
+        ]
+        content = (rows, chapter.budget, sorted(cells.used_names(self.copy, chapter)))
+        return begins, hashlib.sha256(repr(content).encode()).hexdigest()
 
     def get(self, mutant: Mutant) -> Verdict | None:
         record = self.known.get(self.key(mutant))
