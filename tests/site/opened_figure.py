@@ -6,7 +6,14 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page
 
-FIGURES = {"start/tensor.html": "fig-tensor-grid", "start/autograd.html": "fig-autograd-graph"}
+FIGURES = {
+    "start/tensor.html": "fig-tensor-grid",
+    "start/shape.html": "fig-shape-broadcast",
+    "start/autograd.html": "fig-autograd-graph",
+    "learn/linear_regression.html": "fig-linear-regression-surface",
+    "learn/optimizer.html": "fig-optimizer-race",
+    "learn/evaluation.html": "fig-evaluation-confusion",
+}
 """動かせる図のあるページと、その図の名前。"""
 FILES = "_static/interactive/"
 
@@ -42,7 +49,12 @@ class Opened:
         return self.figure.locator("img.only-light")
 
     def live(self) -> "Opened":
-        self.figure.scroll_into_view_if_needed()
+        # 見えない節は近づいてから組まれ、図の場所が動くので、開くまで繰り返す
+        for _ in range(10):
+            self.figure.evaluate("(node) => node.scrollIntoView({block: 'center'})")
+            self.page.wait_for_timeout(100)
+            if self.widget.is_visible():
+                break
         self.widget.wait_for()
         return self
 

@@ -36,7 +36,7 @@ def test_menu_opens_and_leads_to_a_chapter_on_a_phone(site: Path, phone: Page) -
     chapter = phone.locator("dialog[open]").get_by_role("link", name="自動微分").first
     expect(chapter).to_be_visible()
     chapter.click()
-    expect(phone).to_have_title("4. 自動微分 — Entering PyTorch")
+    expect(phone).to_have_title("5. 自動微分 — Entering PyTorch")
 
 
 def test_menu_closes_by_escape(site: Path, phone: Page) -> None:

@@ -33,7 +33,7 @@ def small_targets(opened: Opened) -> list[str]:
     """指で押すには小さい部品。"""
     css = "button, label, [role=gridcell], input[type=range]"
     found = []
-    for node in opened.widget.locator(css).all():
+    for node in opened.widget.locator(css).filter(visible=True).all():
         box = node.bounding_box()
         if min(box["width"], box["height"]) < FINGER - 0.01:
             found.append(f"{node.inner_text()}: {box}")
@@ -104,7 +104,7 @@ def test_nothing_moves_when_the_figure_comes_or_changes(opened, name: str, width
     before, after = heights(seen)
     assert after == pytest.approx(before, abs=2)
     assert after == pytest.approx(seen.widget.bounding_box()["height"], abs=2)
-    for group in seen.widget.get_by_role("radiogroup").all():
+    for group in seen.widget.get_by_role("radiogroup").filter(visible=True).all():
         group.locator("label").last.click()
     wide = "(root) => root.scrollWidth > root.clientWidth"
     for step in range(7):
