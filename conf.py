@@ -32,6 +32,7 @@ extensions = [
     "sphinxcontrib.bibtex",
     "verified_book.api_links",
     "verified_book.assets",
+    "verified_book.chapter_numbers",
     "verified_book.expectations",
     "verified_book.interactive_figures",
     "verified_book.katex",

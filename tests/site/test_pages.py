@@ -119,3 +119,19 @@ def test_lost_description_is_found(site_copy: Path) -> None:
     text = path.read_text("utf-8")
     path.write_text(text.replace('<meta name="description"', '<meta name="planted"'), "utf-8")
     assert undescribed(site_copy) == ["search.html"]
+
+
+def chapter_numbers(site: Path) -> list[int]:
+    """部をまたいで、目次に並ぶ順の、章の番号。"""
+    index = BeautifulSoup((site / "index.html").read_text("utf-8"), "html.parser")
+    links = index.select('.bd-links a[href^="start/"], .bd-links a[href^="learn/"]')
+    return [int(re.match(r"(\d+)\.", link.text.strip())[1]) for link in links]
+
+
+def test_chapters_are_numbered_on_from_part_to_part(site: Path, site_copy: Path) -> None:
+    numbers = chapter_numbers(site)
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) >= 11
+    index = site_copy / "index.html"
+    index.write_text(index.read_text("utf-8").replace("6. 線形回帰", "1. 線形回帰"), "utf-8")
+    assert chapter_numbers(site_copy) != numbers
