@@ -33,6 +33,7 @@ extensions = [
     "verified_book.api_links",
     "verified_book.assets",
     "verified_book.chapter_numbers",
+    "verified_book.citation_styles",
     "verified_book.expectations",
     "verified_book.interactive_figures",
     "verified_book.katex",

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from verified_book.chapter import Cell, Chapter
 from verified_book.measured import REFERENCE
-from verified_book.mutants.fork import TIMED_OUT, forked
+from verified_book.mutants.fork import TIMED_OUT, forked, streamed
 from verified_book.mutants.mutant import SAME, Judged, Mutant
-from verified_book.mutants.reading import Mode, Reading, summary, verdicts
+from verified_book.mutants.reading import Mode, Reading, answer, summary
 from verified_book.mutants.references import MEASURED
 from verified_book.mutants.session import Session, preload, prepare
 from verified_book.mutants.structure import cell_start
@@ -21,12 +21,24 @@ from verified_book.mutants.tree import Copy
 
 
 def judge_cells(copy: Copy, mutants: Iterable[Mutant], jobs: int) -> Judged:
-    by_chapter = defaultdict(list)
-    for mutant in mutants:
-        by_chapter[mutant.path].append(mutant)
-    for chapter in copy.chapters:
-        planted = by_chapter[chapter.name]
-        yield from verdicts(planted, partial(_run, copy, chapter, planted, jobs))
+    """章を並べて動かす。長い章から始め、最後に一つの章だけが残る時間を短くする。"""
+    planted = list(mutants)
+    groups = defaultdict(list)
+    for index, mutant in enumerate(planted):
+        groups[mutant.path].append(index)
+    chapters = [chapter for chapter in copy.chapters if groups[chapter.name]]
+    chapters.sort(key=lambda chapter: chapter.budget * len(groups[chapter.name]), reverse=True)
+    inside = max(1, jobs // max(1, len(chapters)))
+    works = [partial(_chapter, copy, c, planted, groups[c.name], inside) for c in chapters]
+    for record in streamed(works, jobs):
+        yield answer(planted, record)
+
+
+def _chapter(
+    copy: Copy, chapter: Chapter, planted: list[Mutant], group: list[int], jobs: int
+) -> Iterator[dict]:
+    for record in _run(copy, chapter, [planted[index] for index in group], jobs):
+        yield {**record, "index": group[record["index"]]} if "index" in record else record
 
 
 def _run(copy: Copy, chapter: Chapter, planted: list[Mutant], jobs: int) -> Iterator[dict]:

@@ -6,6 +6,7 @@
 import contextlib
 import json
 import os
+import select
 import selectors
 import signal
 import sys
@@ -128,14 +129,49 @@ def _kill(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def streamed(produce: Callable[[], Iterator[dict]]) -> Iterator[dict]:
-    """``produce()`` を一つの子プロセスで動かし、生んだ辞書を、生まれた順に返す。
+@dataclass
+class _Stream:
+    pid: int
+    pipe: int
+    rest: bytes = b""
+
+
+def streamed(produces: Iterable[Callable[[], Iterator[dict]]], jobs: int = 1) -> Iterator[dict]:
+    """``produces`` をそれぞれ一つの子プロセスで動かし、生んだ辞書を、生まれた順に返す。
+
+    同時に動かすのは ``jobs`` 個までで、並びの順に始める。
 
     Raises
     ------
     RuntimeError
         子が最後まで動かなかったとき。
     """
+    waiting, running = iter(produces), []
+    try:
+        while True:
+            while len(running) < jobs and (produce := next(waiting, None)) is not None:
+                running.append(_stream(produce))
+            if not running:
+                return
+            ready, _, _ = select.select([stream.pipe for stream in running], [], [])
+            for stream in [stream for stream in running if stream.pipe in ready]:
+                part = os.read(stream.pipe, 1 << 16)
+                *lines, stream.rest = (stream.rest + part).split(b"\n")
+                yield from map(json.loads, lines)
+                if not part:
+                    running.remove(stream)
+                    os.close(stream.pipe)
+                    if os.waitpid(stream.pid, 0)[1]:
+                        raise RuntimeError("誤りを確かめるプロセスが途中で止まりました。")
+    finally:
+        for stream in running:
+            os.close(stream.pipe)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(stream.pid, signal.SIGTERM)
+            os.waitpid(stream.pid, 0)
+
+
+def _stream(produce: Callable[[], Iterator[dict]]) -> _Stream:
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -153,15 +189,4 @@ def streamed(produce: Callable[[], Iterator[dict]]) -> Iterator[dict]:
             sys.stderr.flush()
             os._exit(status)
     os.close(writing)
-    finished = False
-    try:
-        with os.fdopen(reading, encoding="utf-8") as pipe:
-            yield from map(json.loads, pipe)
-        finished = True
-    finally:
-        if not finished:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        _, status = os.waitpid(pid, 0)
-    if status:
-        raise RuntimeError("誤りを確かめるプロセスが途中で止まりました。")
+    return _Stream(pid, reading)

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from docutils import nodes
+
 from verified_book import lint
 from verified_book.chapter import parse
 from verified_book.execution import cached
@@ -118,9 +120,16 @@ class _Site:
         )
         self.app.connect("source-read", self._plant)
         self._number(set(self.app.builder.read()))
-        for docname in sorted(self.app.env.found_docs):
+        docnames = sorted(self.app.env.found_docs)
+        for docname in docnames:
             self.app.env.get_and_resolve_doctree(docname, self.app.builder)
         self.base = self._lines()
+        self.trees = {docname: self.app.env.get_doctree(docname) for docname in docnames}
+        self._read_tree, self.app.env.get_doctree = self.app.env.get_doctree, self._tree
+
+    def _tree(self, docname: str) -> nodes.document:
+        """読み終えたページ。番号や参照のたびに、ファイルから読み直さない。"""
+        return self.trees.get(docname) or self._read_tree(docname)
 
     def _number(self, docnames: set[str]) -> None:
         """読み終えたページの図と節に番号を付け、本全体の不整合を調べる。"""
@@ -139,6 +148,7 @@ class _Site:
         app, env = self.app, self.app.env
         docname = env.path2doc(str(self.copy.book.root / path))
         self.planted[docname] = text
+        del self.trees[docname]
         folder = self.copy.scratch / f"doctrees-{os.getpid()}"
         app.doctreedir = env.doctreedir = app.builder.doctreedir = folder
         app.events.emit("env-purge-doc", env, docname)

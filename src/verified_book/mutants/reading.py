@@ -52,11 +52,15 @@ def verdicts(planted: list[Mutant], judge: Callable[[], Iterator[dict]]) -> Judg
     RedError
         誤りを植える前から、検証が失敗するとき。
     """
-    for record in streamed(judge) if planted else ():
-        if "red" in record:
-            raise RedError(record["red"])
-        verdict = Verdict(record["caught"], record["by"])
-        yield planted[record["index"]], verdict, record["seconds"]
+    for record in streamed([judge]) if planted else ():
+        yield answer(planted, record)
+
+
+def answer(planted: list[Mutant], record: dict) -> tuple[Mutant, Verdict, float]:
+    """記録を答えにする。誤りを植える前から失敗するなら、RedErrorを起こす。"""
+    if "red" in record:
+        raise RedError(record["red"])
+    return planted[record["index"]], Verdict(record["caught"], record["by"]), record["seconds"]
 
 
 class Reading:
