@@ -1,5 +1,6 @@
 """Sphinxの設定。働きはsrc/verified_book/の拡張に書き、ここには設定だけを置く。"""
 
+import json
 import sys
 from importlib.metadata import version as installed  # `version`はSphinxの設定名なので避ける
 from pathlib import Path
@@ -50,10 +51,14 @@ extensions = [
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath", "substitution"]
 myst_heading_anchors = 3
 myst_footnote_sort = False  # 文献は「次に読むもの」の中に置く
+drawn = json.loads(Path("docs/appendix/drawing.json").read_text("utf-8"))
 myst_substitutions = {
     "repository": repository,
     "torch": installed("torch").partition("+")[0],  # CPU版の`+cpu`は本文に要らない
     "torchvision": installed("torchvision").partition("+")[0],
+    "drawn_right": drawn["right"],  # tests/benchmarks/drawing.pyが測る
+    "drawn_total": drawn["total"],
+    "drawn_when": f"{drawn['date']}、{drawn['browser']}、{drawn['processor']}",
 }
 numfig = True
 numfig_format = {"figure": "図%s", "table": "表%s", "code-block": "コード%s"}
@@ -95,6 +100,10 @@ html_baseurl = site
 html_context = {"default_mode": "auto"}  # 端末の明暗に合わせる
 html_favicon = "src/verified_book/static/mark.svg"
 html_static_path = ["src/verified_book/static"]
+html_static_path += [  # ブラウザーでモデルを動かす部品。読者が使うときだけ読み込む
+    f"src/verified_book/node_modules/onnxruntime-web/dist/{name}"
+    for name in ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+]
 html_css_files = ["book.css"]
 html_js_files = ["book.js"]
 templates_path = ["src/verified_book/templates"]

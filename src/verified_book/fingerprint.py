@@ -58,6 +58,8 @@ def data_fingerprint(data: str) -> str:
         return 0
 
     structure = json.loads(data, parse_int=number, parse_float=number)
+    if isinstance(structure, dict) and "files" in structure:
+        structure["files"] = sorted(structure["files"])  # サイトでの名前は、中身によって変わる
     return f"{_digest(json.dumps(structure).encode())} {_digest(repr(numbers).encode())}"
 
 

@@ -2,23 +2,30 @@
 
 ページには静止した図が載り、読者が近づくと、JavaScriptが動かせる図に置き換える。JavaScriptが
 ないとき、印刷、PDF、EPUBでは、静止した図のまま。動かせる図のないページは、何も読み込まない。
+``{interactive} 章 種類`` は、中に書いた図を、ほかの章の動かせる図と同じものにする。
 """
 
+import base64
 import re
 from pathlib import Path
 
+import nbformat
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 from sphinx.writers.html5 import HTML5Translator
 
 from verified_book.book import Book
+from verified_book.cache_key import key
 from verified_book.chapter import parse
-from verified_book.interactive import SCRIPT
+from verified_book.execution import cached
+from verified_book.interactive import FILES, SCRIPT
 
 logger = logging.getLogger(__name__)
 FOLDER = "interactive"
+SITE_FILES = "_static/files"
 DATA = re.compile(
     re.escape(SCRIPT).replace(r"\{kind\}", '(?P<kind>[^"]*)').replace(r"\{data\}", "(?P<data>.*)")
 )
@@ -69,6 +76,80 @@ def join_figures(app: Sphinx, doctree: nodes.document) -> None:
             cell.parent.remove(cell)
 
 
+class Interactive(SphinxDirective):
+    """``{interactive} 章 種類``：中の図を、章 ``章`` の動かせる図にする。"""
+
+    required_arguments = 2
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        document, kind = self.arguments
+        found = self.parse_content_to_nodes()
+        pictures = [image for node in found for image in node.findall(nodes.image)]
+        notebook = _notebook(self.env.app, document)
+        scripts = [data for data in data_of(notebook) if data["kind"] == kind] if notebook else []
+        if len(pictures) != 1 or len(scripts) != 1:
+            logger.warning(
+                f"章「{document}」の動かせる図「{kind}」と、中に書いた図が、一つずつ要ります。",
+                location=self.get_location(),
+                type="verified_book",
+            )
+            return found
+        figure = InteractiveFigure("", kind=kind, script=scripts[0][0])
+        pictures[0].replace_self(figure)
+        figure += pictures[0]
+        metadata = self.env.metadata[self.env.docname]
+        metadata["interactive"] = True
+        book = Book.load(Path(self.env.app.confdir))
+        path = book.root / book.chapters / f"{document}.md"
+        # 元の章の結果が変われば読み直す（verified_book.measured）
+        metadata.setdefault("measured", {})[document] = key(book, parse(path, book.name(path)))
+        return found
+
+
+def data_of(notebook: nbformat.NotebookNode) -> list[re.Match[str]]:
+    """ノートブックが ``interactive`` で渡したデータ。"""
+    outputs = (output for cell in notebook.cells for output in cell.get("outputs", ()))
+    texts = (output.get("data", {}).get("text/html", "") for output in outputs)
+    return [found for text in texts if (found := DATA.fullmatch(text))]
+
+
+def files_of(notebook: nbformat.NotebookNode) -> dict[str, bytes]:
+    """ノートブックがサイトに置くファイルの、名前と中身。"""
+    outputs = (output for cell in notebook.cells for output in cell.get("outputs", ()))
+    found = {}
+    for output in outputs:
+        for name, content in output.get("metadata", {}).get(FILES, {}).items():
+            found[name] = base64.b64decode(content)
+    return found
+
+
+def _notebook(app: Sphinx, document: str) -> nbformat.NotebookNode | None:
+    book = Book.load(Path(app.confdir))
+    path = book.root / book.chapters / f"{document}.md"
+    chapter = parse(path, book.name(path)) if path.is_file() else None
+    return None if chapter is None or chapter.problems else cached(book, chapter)
+
+
+def write_files(app: Sphinx, exception: Exception | None) -> None:
+    """図が後から読み込むファイルを、サイトに置く。前の組み立てのものは消す。"""
+    if exception or app.builder.format != "html" or app.builder.name == "epub":
+        return
+    folder, wanted = Path(app.outdir) / SITE_FILES, set()
+    for document, metadata in app.env.metadata.items():
+        if "interactive" not in metadata:
+            continue
+        notebook = _notebook(app, document)
+        for name, content in files_of(notebook).items() if notebook else ():
+            path = folder / name
+            folder.mkdir(parents=True, exist_ok=True)
+            if not path.is_file():
+                path.write_bytes(content)
+            wanted.add(path)
+    for path in set(folder.glob("*")) - wanted:
+        path.unlink()
+
+
 def _warn(app: Sphinx, cell: nodes.Element, message: str) -> None:
     path = Path(app.env.doc2path(app.env.docname))
     name = Book.load(Path(app.confdir)).name(path)
@@ -113,6 +194,8 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_node(
         InteractiveFigure, html=(visit, depart), latex=plain, text=plain, man=plain, texinfo=plain
     )
+    app.add_directive("interactive", Interactive)
     app.connect("doctree-read", join_figures)
+    app.connect("build-finished", write_files)
     app.connect("html-page-context", add_files)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

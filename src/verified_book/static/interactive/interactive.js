@@ -8,7 +8,8 @@
 (function () {
   'use strict';
 
-  const FOLDER = `${document.documentElement.dataset.content_root || ''}_static/interactive/`;
+  const SITE = `${document.documentElement.dataset.content_root || ''}_static/`;
+  const FOLDER = `${SITE}interactive/`;
   const NEAR = '400px'; // 画面の外の、この距離まで近づいたら読み込む
   const SVG = 'http://www.w3.org/2000/svg';
 
@@ -129,7 +130,7 @@
     return { node, go };
   }
 
-  const tools = { element, svg, number, moves, message, button, choices, toggle, steps };
+  const tools = { site: SITE, element, svg, number, moves, message, button, choices, toggle, steps };
 
   // -- 図：近づいたら読み込み、入れ替える --------------------------------------
 
