@@ -107,6 +107,8 @@ html_static_path += [  # ブラウザーでモデルを動かす部品。読者�
 html_css_files = ["book.css"]
 html_js_files = ["book.js"]
 templates_path = ["src/verified_book/templates"]
+html_use_index = False  # 漢字の一字ずつに分かれて引けない。用語集と検索がある
+html_domain_indices = False
 html_copy_source = False  # 原稿はリポジトリにある。期待値の混じった写しは置かない
 html_sidebars = {
     "**": [

@@ -139,7 +139,7 @@ def main() -> int:
     pages = sorted(
         path.relative_to(SITE).as_posix()
         for path in SITE.rglob("*.html")
-        if "_static" not in path.parts and path.name not in ("404.html", "py-modindex.html")
+        if "_static" not in path.parts and path.name != "404.html"
     )
     pages = [name for name in pages if part in name]
     if not pages:

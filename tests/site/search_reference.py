@@ -130,9 +130,9 @@ def owner(text: NavigableString) -> tuple[str, bool]:
 
 
 def read_site(site: Path) -> dict[Where, tuple[str, str]]:
-    """サイトのすべての本文のページの節。索引や検索のページは、本文ではない。"""
+    """サイトのすべての本文のページの節。404と検索のページは、本文ではない。"""
     paths = [p for p in sorted(site.rglob("*.html")) if "_static" not in p.parts]
-    special = {"404.html", "genindex.html", "py-modindex.html", "search.html"}
+    special = {"404.html", "search.html"}
     names = [str(p.relative_to(site)) for p in paths if p.name not in special]
     assert len(names) > 8
     return {

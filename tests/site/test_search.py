@@ -117,7 +117,7 @@ def names_in_book(site: Path) -> set[tuple[str, str]]:
     for path in sorted(site.rglob("*.html")):
         page = BeautifulSoup(path.read_text("utf-8"), "html.parser")
         name, article = str(path.relative_to(site)), page.select_one("article")
-        if article is None or name in ("genindex.html", "py-modindex.html", "404.html"):
+        if article is None or name == "404.html":
             continue
         for node in article.select(".headerlink, .katex"):
             node.decompose()
@@ -347,7 +347,7 @@ def test_nothing_found_says_what_to_try(dialog: Page) -> None:
     expect(status(dialog)).to_contain_text("語を減らすと")
     dialog.keyboard.press("ArrowDown")
     dialog.keyboard.press("Enter")
-    dialog.wait_for_url("**/genindex.html")
+    dialog.wait_for_url("**/appendix/glossary.html")
 
 
 def test_composition_is_left_to_the_input_method(dialog: Page) -> None:
@@ -433,7 +433,7 @@ def test_without_javascript_the_page_says_so(site: Path, browser: Browser) -> No
     page.goto((site / "search.html").as_uri())
     sentence = page.locator(".bd-search-container p", has_text="検索にはJavaScriptが必要です。")
     assert sentence.is_visible()
-    for label, name in (("索引", "genindex.html"), ("目次", "index.html")):
+    for label, name in (("用語集", "appendix/glossary.html"), ("目次", "index.html")):
         assert sentence.get_by_role("link", name=label).get_attribute("href") == name
         assert (site / name).exists()
     page.goto((site / "start" / "tensor.html").as_uri())

@@ -201,7 +201,7 @@
       if (!found.length) {
         const advice = words.length > 1 ? '語を減らす' : '短い語や別の言い方にする';
         status.textContent = `「${query}」を含む節はありません。${advice}と、見つかることがあります。`;
-        more.append(anchor(new URL('genindex.html', root), '索引から探す'));
+        more.append(anchor(new URL('appendix/glossary.html', root), '用語集から探す'));
         return;
       }
       status.textContent = `「${query}」を含む節：${found.length}件`;
