@@ -2,7 +2,7 @@
 
 Sphinxは読み終えたページを覚えておくので、警告で失敗した組み立てをもう一度行うと成功してしまう。
 始めに印を置き、成功したときだけ消す。印が残っていたら（失敗しても、途中で止められても）全部読み直す。
-このパッケージのコードが変わったときも、前の組み立てのページは使わない。
+このパッケージのコードが変わったときも、前の組み立てのページは使わない。消した章のページも、残さない。
 """
 
 import hashlib
@@ -28,6 +28,19 @@ def _end(app: Sphinx, exception: Exception | None) -> None:
         (Path(app.doctreedir) / MARK).unlink(missing_ok=True)
 
 
+def _remove_left_pages(app: Sphinx, exception: Exception | None) -> None:
+    if exception or app.builder.name != "html":
+        return
+    site = Path(app.outdir)
+    made = {"search", "404"} | ({"genindex"} if app.config.html_use_index else set())
+    kept = {f"{name}.html" for name in made | set(app.env.all_docs)}
+    for path in site.rglob("*.html"):
+        name = path.relative_to(site).as_posix()
+        left = not name.startswith("_") and name not in kept
+        if left and not (app.config.html_domain_indices and name.endswith("index.html")):
+            path.unlink()
+
+
 def _code() -> str:
     here = Path(__file__).parent
     folders = [here, *(f for f in here.iterdir() if f.is_dir() and f.name != "node_modules")]
@@ -38,5 +51,6 @@ def _code() -> str:
 def setup(app: Sphinx) -> dict[str, object]:
     app.add_config_value("rebuild_code", _code(), "env", types=str)
     app.connect("builder-inited", _begin)
+    app.connect("build-finished", _remove_left_pages)  # 素材をまとめる前
     app.connect("build-finished", _end, priority=999)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -29,3 +29,17 @@ def test_a_change_of_this_package_reads_every_page_again(book: SmallBook) -> Non
     run = book.html()
     assert run.status == 0, run.text
     assert "config changed ('rebuild_code')] 2 added" in run.text, run.text
+
+
+def test_page_of_a_removed_chapter_does_not_stay(book: SmallBook) -> None:
+    book.write("本文\n", "chapter2")
+    path = book.write("本文\n", "chapter")
+    assert book.html().status == 0
+    page = book.root / "_build/html/chapter.html"
+    assert page.exists()
+    path.unlink()
+    assert book.html().status == 0
+    assert not page.exists()
+    assert {"index.html", "search.html", "genindex.html", "chapter2.html"} <= {
+        path.name for path in page.parent.glob("*.html")
+    }
