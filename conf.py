@@ -35,6 +35,7 @@ extensions = [
     "verified_book.assets",
     "verified_book.chapter_numbers",
     "verified_book.citation_styles",
+    "verified_book.docstrings",
     "verified_book.expectations",
     "verified_book.interactive_figures",
     "verified_book.katex",
@@ -91,6 +92,7 @@ autodoc_inherit_docstrings = False  # nn.Moduleの長い英語を写さない
 autodoc_preserve_defaults = True  # 長い値ではなく、書かれたままの式を見せる
 autodoc_member_order = "bysource"
 python_use_unqualified_type_names = True
+add_module_names = False  # モジュールの名前は見出しにある
 
 # -- HTML --------------------------------------------------------------------
 
