@@ -237,7 +237,7 @@ def test_a_page_shows_the_figures(shop):
     run = shop.html()
     assert run.status == 0, run.text
     page = (shop.root / "_build/html/appendix/mutants.html").read_text("utf-8")
-    assert "7 / 10" in page
+    assert "7\N{NO-BREAK SPACE}/\N{NO-BREAK SPACE}10" in page
     assert "docs/chapter.md:54" in page
     assert "次の1章に植えました：chapter。" in page
 

@@ -1,12 +1,17 @@
 """最後にすべての誤りを確かめたときの数を、表にしてページに載せるSphinx拡張。"""
 
 import json
+import re
 from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
+
+from verified_book.mutants.mutant import CONTEXT
+
+SLASH = "\N{NO-BREAK SPACE}/\N{NO-BREAK SPACE}"  # 狭い画面でも、数と数の間で改行しない
 
 
 class Mutants(SphinxDirective):
@@ -28,7 +33,7 @@ class Mutants(SphinxDirective):
         rows = [
             (
                 row["title"],
-                f"{row['caught']} / {row['planted'] - row['same']}",
+                f"{row['caught']}{SLASH}{row['planted'] - row['same']}",
                 str(row["same"] or ""),
             )
             for row in figures["kinds"]
@@ -51,10 +56,27 @@ def _survivors(survivors: list[tuple[str, dict]]) -> nodes.bullet_list:
         paragraph = nodes.paragraph()
         paragraph += nodes.literal("", survivor["place"], classes=["place"])
         paragraph += nodes.Text(f" {title}：")
-        paragraph += nodes.literal("", survivor["change"], classes=["change"])
+        paragraph += nodes.literal("", shown(survivor["change"]), classes=["change"])
         paragraph += nodes.Text(f"。{survivor['reason'] or '見つけられていません。'}")
         items += nodes.list_item("", paragraph)
     return items
+
+
+def shown(change: str) -> str:
+    """記録した変更の説明を、ページに見せる形にする：切られた語を除き、「…」を付ける。
+
+    Examples
+    --------
+    >>> shown('rint(f"{type(layer).__name__:10}") → rint(f"{type(layer).__name__:11}")')
+    '…(f"{type(layer).__name__:10}") → …(f"{type(layer).__name__:11}")'
+    >>> shown("f(1) → f(2)")
+    'f(1) → f(2)'
+    """
+    old, _, new = change.partition(" → ")
+    if old[:CONTEXT] != new[:CONTEXT]:  # 変えたところの前が短く、行の初めから始まっている
+        return change
+    cut = re.match(r"[\w.]*\s*", old).end()
+    return f"…{old[cut:]} → …{new[cut:]}"
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> nodes.table:
