@@ -8,7 +8,7 @@ from verified_book.compare import compare
 from verified_book.lint import check, glossary_terms
 
 GUIDE = (ROOT / "docs/appendix/authors_guide.md").read_text("utf-8")
-SAMPLE = re.search(r"````markdown\n(---\n.*?)\n````", GUIDE, re.DOTALL)[1] + "\n"
+SAMPLE = re.search(r"````text\n(---\n.*?)\n````", GUIDE, re.DOTALL)[1] + "\n"
 
 
 def test_the_first_chapter_follows_every_rule_of_the_lint() -> None:
