@@ -59,10 +59,35 @@ function theme(path) {
   return source.replace(measured, '":not(*)"');
 }
 
+/** 書かれた順に置き換える。元の言葉がなければ、黙って英語に戻らないように止める。 */
+function replaced(path, pairs) {
+  return pairs.reduce((text, [old, after]) => {
+    if (!text.includes(old)) throw new Error(`${path}に、置き換えるところがありません：${old}`);
+    return text.replaceAll(old, after);
+  }, readFileSync(path, "utf-8"));
+}
+
+/** コードを写すボタンの、英語の言葉。 */
+const COPY = [
+  ["'Copy'", "'コピー'"],
+  ["'Copy to clipboard'", "'クリップボードにコピー'"],
+  ["'Copied!'", "'コピーしました'"],
+  ["'Failed to copy'", "'コピーできませんでした'"],
+];
+
+/** 解答を開くボタンの名前。見える言葉と同じにする。 */
+const TOGGLE = [
+  ['aria-label="Toggle hidden content"', 'aria-label="${toggleHintShow}"'],
+  ["button.dataset.toggleHint = toggleHintHide;", "button.ariaLabel = button.dataset.toggleHint = toggleHintHide;"],
+  ["button.dataset.toggleHint = toggleHintShow;", "button.ariaLabel = button.dataset.toggleHint = toggleHintShow;"],
+];
+
 /** 束に入れるスクリプトの中身。 */
 function source(path) {
   if (path.endsWith("/scripts/bootstrap.js")) return bootstrap();
   if (path.endsWith("/scripts/pydata-sphinx-theme.js")) return theme(path);
+  if (path.endsWith("/copybutton.js")) return replaced(path, COPY);
+  if (path.endsWith("/togglebutton.js")) return replaced(path, TOGGLE);
   return readFileSync(path, "utf-8");
 }
 
