@@ -34,3 +34,16 @@
     waiting = setTimeout(watch, 300);
   });
 })();
+
+/** 暗い配色で読んでいても、明るい配色で印刷する。 */
+(() => {
+  const root = document.documentElement;
+  let theme;
+  addEventListener("beforeprint", () => {
+    theme = root.dataset.theme;
+    root.dataset.theme = "light";
+  });
+  addEventListener("afterprint", () => {
+    root.dataset.theme = theme;
+  });
+})();
