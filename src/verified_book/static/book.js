@@ -35,6 +35,22 @@
   });
 })();
 
+/** 長い章で、右の目次を、読んでいるところまで動かす。 */
+(() => {
+  const list = document.getElementById("pst-page-toc-nav");
+  const box = list?.closest(".bd-sidebar-secondary");
+  if (!box) return;
+  const follow = () => {
+    const link = [...list.querySelectorAll(".nav-link.active")].at(-1);
+    if (!link) return;
+    const [inside, around] = [link.getBoundingClientRect(), box.getBoundingClientRect()];
+    const margin = around.height / 4;
+    if (inside.top < around.top + margin || inside.bottom > around.bottom - margin)
+      box.scrollTop += inside.top - around.top - around.height / 2; // ページは動かさない
+  };
+  new MutationObserver(follow).observe(list, { attributeFilter: ["class"], subtree: true });
+})();
+
 /** 暗い配色で読んでいても、明るい配色で印刷する。 */
 (() => {
   const root = document.documentElement;
