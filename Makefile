@@ -41,7 +41,7 @@ bench: html ## ページの重さとLighthouseの点を測る（K=tensor でペ�
 	@python tests/benchmarks/page.py $(K)
 
 draw: html ## 数字を書く図に200枚を書かせ、正しく読めた数を測り直す
-	@python tests/benchmarks/draw.py
+	@PYTHONPATH=$(PYTHONPATH):tests/site python tests/benchmarks/draw.py
 
 lint: $(READY) $(NODE_READY) ## コードと日本語の書き方を確かめる
 	@ruff format --check --quiet . && ruff check --quiet .

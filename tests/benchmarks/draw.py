@@ -9,16 +9,14 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from conftest import CHROMIUM, FLAGS, HTML, NO_BROWSER
+from drawing import CHOSEN, PAGE, right_answers, served, waits
+from opened_figure import FIGURES, Opened
 from playwright.sync_api import sync_playwright
 
 from verified_book.kernel import processor
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/site"))
-
-from conftest import CHROMIUM, FLAGS, HTML, NO_BROWSER
-from drawing import CHOSEN, PAGE, right_answers, served, waits
-from opened_figure import FIGURES, Opened
 
 
 def main() -> int:

@@ -89,7 +89,7 @@ def draw(page: Page, image: np.ndarray) -> str:
         ]
         page.mouse.move(*places[0])
         page.mouse.down()
-        for place in places[1:]:
+        for place in [*places[1:-1:2], places[-1]]:
             page.mouse.move(*place)
         now = page.evaluate("performance.now()")
         page.mouse.up()
