@@ -10,7 +10,7 @@ READY := .venv/ready
 NODE_READY := src/verified_book/node_modules/.package-lock.json
 SPHINX := python -m sphinx -W -n -j auto -c . -d _build/doctrees
 .DEFAULT_GOAL := help
-.PHONY: help html test doctest accept serve matrix mutants bench lint links data lock clean
+.PHONY: help html test doctest accept serve matrix mutants bench draw lint links data lock clean
 
 help: ## この一覧を表示する
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ mutants: $(READY) $(NODE_READY) data ## 誤りを植え、検証が見つけた�
 
 bench: html ## ページの重さとLighthouseの点を測る（K=tensor でページを選ぶ）
 	@python tests/benchmarks/page.py $(K)
+
+draw: html ## 数字を書く図に200枚を書かせ、正しく読めた数を測り直す
+	@PYTHONPATH=$(PYTHONPATH):tests/site python tests/benchmarks/draw.py
 
 lint: $(READY) $(NODE_READY) ## コードと日本語の書き方を確かめる
 	@ruff format --check --quiet . && ruff check --quiet .

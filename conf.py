@@ -29,6 +29,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_exercise",
+    "sphinx_sitemap",
     "sphinx_togglebutton",
     "sphinxcontrib.bibtex",
     "verified_book.api_links",
@@ -45,6 +46,7 @@ extensions = [
     "verified_book.rebuild",
     "verified_book.report_link",
     "verified_book.search",
+    "verified_book.sharing",
 ]
 
 # -- 本文 --------------------------------------------------------------------
@@ -99,6 +101,10 @@ add_module_names = False  # モジュールの名前は見出しにある
 html_theme = "sphinx_book_theme"
 html_title = "Entering PyTorch"
 html_baseurl = site
+sitemap_url_scheme = "{link}"
+sitemap_excludes = ["404.html", "search.html", "genindex.html", "py-modindex.html"]
+sharing_publisher = "Convergence Lab"
+sharing_license = "https://creativecommons.org/licenses/by/4.0/"
 html_context = {"default_mode": "auto"}  # 端末の明暗に合わせる
 html_favicon = "src/verified_book/static/mark.svg"
 html_static_path = ["src/verified_book/static"]

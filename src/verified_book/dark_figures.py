@@ -1,7 +1,7 @@
 """ページの図を、明るい配色と暗い配色の両方で、読者が近づいてから見せる。
 
 暗い配色の図は、白い地に描いた図から作る。色相はそのままに、明るさを反転する。
-埋め込まれた画像の画素と、その上に書かれた文字の色は変えない。
+埋め込まれた画像の画素と、その上や、鮮やかな色で塗ったところに書かれた文字の色は変えない。
 """
 
 import colorsys
@@ -18,6 +18,8 @@ SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 ElementTree.register_namespace("", SVG)
 ElementTree.register_namespace("xlink", XLINK)
 IMAGE = re.compile(r'<img\b(?![^>]*\bloading=)([^>]*?)\bsrc="([^"]+)"([^>]*)>')
+FILL = re.compile(r"fill: (#[0-9a-fA-F]{6})\b")
+POINT = re.compile(r"[ML] ([-\d.]+) ([-\d.]+)")
 COLOR = re.compile(r"#[0-9a-fA-F]{6}\b")
 PLACE = re.compile(r"translate\(([-\d.]+) ([-\d.]+)\)")
 BACKGROUND = "#14181d"  # 暗い配色の地（book.cssと同じ）
@@ -60,13 +62,17 @@ def dark_color(color: str) -> str:
         return BACKGROUND
     red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
     hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
-    if saturation > 0.2 and 0.2 < lightness < 0.8:
+    if _is_vivid(lightness, saturation):
         inverted = max(VIVID, LIGHTEST - lightness * (LIGHTEST - DARKEST))
     else:
         inverted = LIGHTEST - lightness * (LIGHTEST - DARKEST)
         saturation *= 0.5  # 淡い塗りは、暗くするとけばけばしくなる
     channels = colorsys.hls_to_rgb(hue, inverted, saturation)
     return "#" + "".join(f"{round(255 * channel):02x}" for channel in channels)
+
+
+def _is_vivid(lightness: float, saturation: float) -> bool:
+    return saturation > 0.2 and 0.2 < lightness < 0.8
 
 
 def darken(svg: str) -> str:
@@ -79,6 +85,7 @@ def darken(svg: str) -> str:
     """
     root = ElementTree.fromstring(svg)
     images = [_box(image) for image in root.iter(f"{{{SVG}}}image")]
+    images += [box for path in root.iter(f"{{{SVG}}}path") if (box := _vivid_box(path))]
     kept = set()
     for group in root.iter(f"{{{SVG}}}g"):
         if group.get("id", "").startswith("text_") and any(_on(group, box) for box in images):
@@ -101,6 +108,20 @@ def _box(image: Element) -> tuple[float, float, float, float]:
         moved = PLACE.search(transform)
         y = -(y + (float(moved[2]) if moved else 0)) - height
     return x, y, x + width, y + height
+
+
+def _vivid_box(path: Element) -> tuple[float, float, float, float] | None:
+    """鮮やかな色で塗った多角形の、左、上、右、下。"""
+    found = FILL.search(path.get("style", ""))
+    points = [(float(x), float(y)) for x, y in POINT.findall(path.get("d", ""))]
+    if found is None or len(points) < 4:
+        return None
+    red, green, blue = (int(found[1][i : i + 2], 16) / 255 for i in (1, 3, 5))
+    _, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
+    if not _is_vivid(lightness, saturation):
+        return None
+    xs, ys = zip(*points, strict=True)
+    return min(xs), min(ys), max(xs), max(ys)
 
 
 def _on(group: Element, box: tuple[float, float, float, float]) -> bool:

@@ -3,6 +3,7 @@
 出力のあるセルには、期待値か、検証しない理由が必ず要る。比べる規則は :mod:`verified_book.compare`。
 どの章も組み立てのたびに比べるので、誤りのある本は、直すまで何度組み立てても失敗する。
 ``{exemptions}`` は、検証しないセルの一覧と、検証した例の数をページに載せる。
+``{verified}`examples``` は、検証した例の数だけを文の中に書く。
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from verified_book.book import Book
 from verified_book.chapter import EXEMPTIONS, Cell, Chapter, Problem
@@ -212,6 +213,15 @@ class Exemptions(SphinxDirective):
         return blocks
 
 
+class Verified(SphinxRole):
+    """``{verified}`examples```：本全体で検証した例の数。"""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        results = verify_book(Book.load(Path(self.env.app.confdir)), self.env)
+        self.env.metadata[self.env.docname]["verified_book_exemptions"] = True
+        return [nodes.Text(f"{sum(result.verified for result in results):,}")], []
+
+
 def _compare_all(
     app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
 ) -> list[str]:
@@ -236,5 +246,6 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.setup_extension("verified_book.execution")
     app.add_directive("expect", Expect)
     app.add_directive("exemptions", Exemptions)
+    app.add_role("verified", Verified())
     app.connect("env-get-outdated", _compare_all, priority=600)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

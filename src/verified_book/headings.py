@@ -23,6 +23,17 @@ def _parser() -> budoux.Parser:
     return budoux.load_default_japanese_parser()
 
 
+def phrases(text: str) -> list[str]:
+    """``text`` を文節に分ける。
+
+    Examples
+    --------
+    >>> phrases("手書き数字の認識")
+    ['手書き数字の', '認識']
+    """
+    return _parser().parse(text)
+
+
 def break_headings(html: str) -> str:
     """見出しとそのリンクの、文節の切れ目に ``<wbr>`` を入れたページを返す。二度かけても変わらない。
 
@@ -41,6 +52,6 @@ def _broken(inside: str) -> str:
         return inside
     parts = TEXT.split(inside)
     for index in range(0, len(parts), 2):
-        phrases = _parser().parse(unescape(parts[index])) if parts[index].strip() else [""]
-        parts[index] = "<wbr>".join(map(escape, phrases)) if phrases != [""] else parts[index]
+        if parts[index].strip():
+            parts[index] = "<wbr>".join(map(escape, phrases(unescape(parts[index]))))
     return "".join(parts)

@@ -7,6 +7,8 @@ from pathlib import Path
 from playwright.sync_api import Locator, Page
 
 FIGURES = {
+    "index.html": "fig-index-draw",
+    "start/mnist.html": "fig-mnist-draw",
     "start/tensor.html": "fig-tensor-grid",
     "start/shape.html": "fig-shape-broadcast",
     "start/autograd.html": "fig-autograd-graph",

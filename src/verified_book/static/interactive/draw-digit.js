@@ -14,6 +14,7 @@ window.interactive.define('draw-digit', (root, data, tools) => {
   const [SIDE, BOX] = [28, 20]; // MNISTの画像の一辺と、数字を収める四角の一辺（画素）
   const PEN = 2.2; // MNISTの画像での線の太さ（画素）
   const FINE = 8; // 線の縁をなめらかにするため、この倍率で描いてから縮める
+  const WIDE = FINE * SIDE;
   const SMALLEST = PAD / 4; // これより小さく書いた字（点など）は、広げすぎない
   const MAP = 24;
   const digits = [...Array(10).keys()];
@@ -24,6 +25,7 @@ window.interactive.define('draw-digit', (root, data, tools) => {
   let busy = false;
   let again = false;
   let ended = 0; // 最後の一画を書き終えた時刻
+  let waiting = 0; // 次の画面の更新で描く約束
 
   // -- 部品 ------------------------------------------------------------------
 
@@ -38,7 +40,7 @@ window.interactive.define('draw-digit', (root, data, tools) => {
     class: 'maps', width: 5 * (MAP + 1) - 1, height: 4 * (MAP + 1) - 1, role: 'img',
     'aria-label': '最初の畳み込みの、20枚の出力',
   });
-  const fine = element('canvas', { width: FINE * SIDE, height: FINE * SIDE })
+  const fine = element('canvas', { width: WIDE, height: WIDE })
     .getContext('2d', { willReadFrequently: true });
   const rows = digits.map((digit) => {
     const bar = element('span', { class: 'bar' });
@@ -80,7 +82,7 @@ window.interactive.define('draw-digit', (root, data, tools) => {
     if (!pad.hasPointerCapture(event.pointerId)) return;
     const events = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
     strokes.at(-1).push(...(events.length ? events : [event]).map(place));
-    draw();
+    waiting = waiting || requestAnimationFrame(draw);
   }
 
   function end(event) {
@@ -129,10 +131,14 @@ window.interactive.define('draw-digit', (root, data, tools) => {
   }
 
   function draw() {
+    cancelAnimationFrame(waiting);
+    waiting = 0;
     const values = sample === null ? prepared() : pixels(data.samples[sample]);
     const context = pad.getContext('2d');
     context.clearRect(0, 0, PAD, PAD);
-    if (sample === null) {
+    if (sample === null && !strokes.length) {
+      invite(context);
+    } else if (sample === null) {
       line(context, getComputedStyle(pad).color, BRUSH, 1, { x: 0, y: 0 }, { x: 0, y: 0 });
     } else {
       const small = element('canvas', { width: SIDE, height: SIDE });
@@ -145,6 +151,12 @@ window.interactive.define('draw-digit', (root, data, tools) => {
     shade(seen.getContext('2d'), values || new Float32Array(SIDE * SIDE), SIDE, 0, 0, 1);
     if (values) ask(values);
     else rest();
+  }
+
+  function invite(context) {
+    const { fontFamily } = getComputedStyle(root);
+    Object.assign(context, { fillStyle: getComputedStyle(undo).color, font: `18px ${fontFamily}`, textAlign: 'center' });
+    context.fillText('ここに数字を書く', PAD / 2, PAD / 2);
   }
 
   function pixels(text) {
@@ -161,15 +173,15 @@ window.interactive.define('draw-digit', (root, data, tools) => {
     const [top, bottom] = range(points.map(({ y }) => y));
     const scale = FINE * (BOX - PEN) / Math.max(right - left, bottom - top, SMALLEST);
     const from = { x: (left + right) / 2, y: (top + bottom) / 2 };
-    const middle = FINE * SIDE / 2;
+    const middle = WIDE / 2;
     const weight = fineAlpha(scale, from, { x: middle, y: middle });
     const centre = centreOf(weight);
     const moved = fineAlpha(scale, from, { x: 2 * middle - centre.x, y: 2 * middle - centre.y });
     const values = new Float32Array(SIDE * SIDE);
-    moved.forEach((alpha, index) => {
-      const [row, column] = [Math.floor(index / (FINE * SIDE)), index % (FINE * SIDE)];
-      values[SIDE * Math.floor(row / FINE) + Math.floor(column / FINE)] += alpha / 255 / FINE ** 2;
-    });
+    for (let index = 0; index < moved.length; index += 1) {
+      const [row, column] = [Math.floor(index / WIDE), index % WIDE];
+      values[SIDE * Math.floor(row / FINE) + Math.floor(column / FINE)] += moved[index] / 255 / FINE ** 2;
+    }
     return values;
   }
 
@@ -178,18 +190,19 @@ window.interactive.define('draw-digit', (root, data, tools) => {
   }
 
   function fineAlpha(scale, from, to) {
-    fine.clearRect(0, 0, FINE * SIDE, FINE * SIDE);
+    fine.clearRect(0, 0, WIDE, WIDE);
     line(fine, '#000', FINE * PEN, scale, from, to);
-    return fine.getImageData(0, 0, FINE * SIDE, FINE * SIDE).data.filter((_, index) => index % 4 === 3);
+    const { data: colors } = fine.getImageData(0, 0, WIDE, WIDE);
+    return Uint8Array.from({ length: WIDE * WIDE }, (_, index) => colors[4 * index + 3]);
   }
 
   function centreOf(weight) {
     let [total, x, y] = [0, 0, 0];
-    weight.forEach((alpha, index) => {
-      total += alpha;
-      x += alpha * (index % (FINE * SIDE) + 0.5);
-      y += alpha * (Math.floor(index / (FINE * SIDE)) + 0.5);
-    });
+    for (let index = 0; index < weight.length; index += 1) {
+      total += weight[index];
+      x += weight[index] * (index % WIDE + 0.5);
+      y += weight[index] * (Math.floor(index / WIDE) + 0.5);
+    }
     return { x: x / total, y: y / total };
   }
 
