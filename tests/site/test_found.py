@@ -15,7 +15,7 @@ from site_pages import names_of
 from verified_book.sharing import FONT, card
 
 SITE = "https://convergence-lab.github.io/Entering-PyTorch/"
-OUTSIDE = {"404.html", "search.html", "genindex.html", "py-modindex.html"}
+OUTSIDE = {"404.html", "search.html"}
 SHARED = [name for name in names_of(HTML) if name not in OUTSIDE]
 
 
