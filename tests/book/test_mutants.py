@@ -184,7 +184,7 @@ sys.exit(main())
 BLINDS = {
     "x * 7": "digest.Value.code = lambda *_: None",
     "alias.add_(5)": "world.World.closure = lambda self, names: set(names)",
-    "manual_seed(11)": "world.RNG.clear()",
+    "manual_seed(11)": "world.rng_digest = str.isspace",
     "print(13, file=file)": "world.files = str",
     "torch.float32][0]": "world.settings = str",
 }

@@ -110,7 +110,7 @@ class Walker:
                 spent[index] += seconds
                 short = mode is Mode.SHORT and not (result.get("caught") or result.get("same"))
                 open_ = result.get("undecided") or result.get("cannot") or short
-                if open_ and result.get("caught") is False or not self._trusted(first, result):
+                if (open_ and result.get("caught") is False) or not self._trusted(first, result):
                     group.append(index)
                 else:
                     yield index, result, spent[index]

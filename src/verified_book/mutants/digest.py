@@ -4,7 +4,6 @@
 読者のコードが読む名前（``loads``）を集める。中身の見えないものに出会えば、``known`` を偽にする。
 """
 
-import dis
 import functools
 import gc
 import hashlib
@@ -13,17 +12,20 @@ import sys
 import types
 import weakref
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from re import Pattern
 
 import numpy as np
 import torch
 from PIL import Image
+
+from verified_book.mutants.arrays import Arrays
+from verified_book.mutants.names import codes, is_ours, loaded, mentioned
 
 NUMBERS = (int, float, complex, bool, str, bytes, type(None))
 ATOMS = (*NUMBERS, range, slice, type(...), type(NotImplemented), np.generic, np.dtype)
@@ -33,41 +35,9 @@ BUILTIN = (object, dict, list, tuple, set, frozenset, OrderedDict)
 OPAQUE = ("matplotlib", "mpl_toolkits", "IPython", "PIL", "multiprocessing", "subprocess")
 DESCRIPTORS = (types.GetSetDescriptorType, types.MemberDescriptorType, types.WrapperDescriptorType)
 HIDDEN = ("__dict__", "__weakref__", "_abc_impl", "__firstlineno__", "__static_attributes__")
-WORK = "work"  # 作業フォルダーの名前
 
 
-def codes(code: types.CodeType) -> Iterator[types.CodeType]:
-    """``code`` と、その中で定義される関数とクラスのコード。"""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from codes(constant)
-
-
-@functools.cache
-def loaded(code: types.CodeType) -> frozenset[str]:
-    """``code`` が読み書きするグローバルの名前。"""
-    found = set()
-    for part in codes(code):
-        for step in dis.get_instructions(part):
-            if step.opname.endswith(("_GLOBAL", "_NAME")) and not step.opname.startswith("IMPORT"):
-                found.add(step.argval)
-    return frozenset(found)
-
-
-@functools.cache
-def mentioned(code: types.CodeType) -> frozenset[str]:
-    """``code`` に現れる、属性も含めたすべての名前。"""
-    return frozenset(name for part in codes(code) for name in part.co_names)
-
-
-def is_ours(module: str | None) -> bool:
-    """セルか、セルが作業フォルダーに書いたモジュールか。"""
-    file = getattr(sys.modules.get(module or ""), "__file__", None)
-    return module == "__main__" or bool(file and Path(file).parent.name == WORK)
-
-
-class Value:
+class Value(Arrays):
     """一つの値の要約。``keep`` は、番地が使い回されないように手元に置くもの。"""
 
     def __init__(self, value: object) -> None:
@@ -175,48 +145,6 @@ class Value:
         names = [name for part in kind.__mro__ for name in _slots(part)]
         self.each(*(getattr(value, name) for name in names if hasattr(value, name)))
 
-    def tensor(self, value: torch.Tensor) -> None:
-        self.put(value.dtype, value.device, value.layout, value.requires_grad, value.is_leaf)
-        self.put(tuple(value.shape), value.is_inference() or value._version, value.is_shared())
-        if value.is_meta:
-            self.put(value.stride(), value.storage_offset())
-        elif value.layout is torch.strided:
-            storage = value.untyped_storage()
-            self.put(value.stride(), value.storage_offset(), storage.nbytes())
-            self.refs += [("memory", storage.data_ptr())] if storage.nbytes() else []
-            flat = value.detach().resolve_conj().resolve_neg().contiguous().reshape(-1)
-            self.hash.update(flat.view(torch.uint8).numpy())
-        else:
-            parts = value.detach().to_sparse_coo().coalesce()
-            self.each(parts.indices(), parts.values())
-        self.each(value.__dict__, value._backward_hooks, value.grad_fn)
-        self.visit(getattr(value, "_post_accumulate_grad_hooks", None))
-        if value.is_leaf or value.retains_grad:
-            self.visit(value.grad)
-
-    def node(self, value: object) -> None:
-        """計算グラフの節：覚えた値と、その先の節。"""
-        self.put(value.name())
-        for name in dir(value):
-            if name.startswith("_saved_") or name in ("variable", "saved_tensors"):
-                try:
-                    self.visit(getattr(value, name))
-                except RuntimeError as error:  # 使い終わって捨てた、書き換わった
-                    self.put(name, str(error))
-        self.each(getattr(value, "__dict__", None), *value.next_functions)
-
-    def array(self, value: np.ndarray) -> None:
-        self.put(value.dtype, value.shape, value.strides, value.flags.writeable)
-        if value.dtype.hasobject:
-            self.sequence(value.ravel().tolist())
-        else:
-            self.hash.update(np.ascontiguousarray(value))
-        base = value
-        while isinstance(base, np.ndarray):
-            self.refs.append(("memory", base.__array_interface__["data"][0]))
-            base = base.base
-        self.visit(base)
-
     def parts(self, value: object) -> None:
         """ほかの値を包むもの。"""
         names = ("__func__", "__self__", "func", "args", "keywords", "fget", "fset", "fdel")
@@ -227,30 +155,11 @@ class Value:
         self.parts(value)
         self.mapping(value) if isinstance(value, dict) else self.sequence(value)
 
-    def state(self, value: object) -> None:
-        """乱数の生成器。"""
-        bits = getattr(value, "bit_generator", None)
-        read = getattr(value, "get_state", getattr(value, "getstate", None))
-        self.put(bits.state if bits else bytes(read()) if _is_torch(value) else read())
-
     def named(self, value: object) -> None:
         self.put(getattr(value, "__qualname__", None) or getattr(value, "name", None))
 
-    def picture(self, value: Image.Image) -> None:
-        """PILの画像。まだファイルから読んでいないものは、中身が見えない。"""
-        if getattr(value, "fp", None) is not None:
-            self.unknown(value)
-            return
-        self.put(value.mode, value.size)
-        self.hash.update(value.tobytes())
-        self.visit(value.info)
-
     def weak(self, value: weakref.ref) -> None:
         self.visit(value())
-
-
-def _is_torch(value: object) -> bool:
-    return isinstance(value, torch.Generator)
 
 
 def _filled(cell: types.CellType) -> bool:
@@ -272,16 +181,16 @@ def _is_plain(kind: type) -> bool:
     written = "__weakref__" in vars(kind) or "__slots__" in vars(kind)
     inherits = any("__weakref__" in vars(base) for base in kind.__mro__[1:])
     mutable = not kind.__flags__ & (1 << 8) and bool(kind.__flags__ & (1 << 9))
-    return kind in BUILTIN or issubclass(kind, BaseException) or mutable and (written or inherits)
+    return kind in BUILTIN or issubclass(kind, BaseException) or (mutable and (written or inherits))
 
 
 METHODS = {
-    torch.Tensor: Value.tensor,
-    np.ndarray: Value.array,
+    torch.Tensor: Arrays.tensor,
+    np.ndarray: Arrays.array,
     types.FunctionType: Value.function,
     type: Value.cls,
     types.ModuleType: Value.module,
-    Image.Image: Value.picture,
+    Image.Image: Arrays.picture,
     Enum: Value.named,
     weakref.ref: Value.weak,
     types.MethodType: Value.parts,
@@ -292,17 +201,22 @@ METHODS = {
     classmethod: Value.parts,
     defaultdict: Value.collection,
     deque: Value.collection,
-    torch.Generator: Value.state,
-    np.random.Generator: Value.state,
-    np.random.RandomState: Value.state,
-    random.Random: Value.state,
+    torch.Generator: Arrays.state,
+    np.random.Generator: Arrays.state,
+    np.random.RandomState: Arrays.state,
+    random.Random: Arrays.state,
     types.MappingProxyType: Value.mapping,
 }
-EXACT = {dict: Value.mapping, OrderedDict: Value.mapping, list: Value.sequence, tuple: Value.sequence}
+EXACT = {
+    dict: Value.mapping,
+    OrderedDict: Value.mapping,
+    list: Value.sequence,
+    tuple: Value.sequence,
+}
 EXACT |= {set: Value.sequence, frozenset: Value.sequence}
 
 
-def _method(value: object):  # noqa: ANN202
+def _method(value: object) -> Callable:
     kind = type(value)
     if kind in EXACT:
         return EXACT[kind]

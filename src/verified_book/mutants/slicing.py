@@ -6,11 +6,16 @@
 
 from contextlib import suppress
 
+from nbformat import NotebookNode
+
 from verified_book.chapter import Chapter
+from verified_book.mutants.names import read
 from verified_book.mutants.reading import Shown, place, summary
 from verified_book.mutants.session import Session, own_folder
-from verified_book.mutants.trace import Row, read
-from verified_book.mutants.world import RNG, UNKNOWN, World, rng_state, set_rng
+from verified_book.mutants.trace import Row
+from verified_book.mutants.world import RNG, SETTINGS, UNKNOWN, World, rng_state, set_rng
+
+Ran = tuple[str | None, NotebookNode]  # 検証が退ける理由（なければNone）と、動かしたセル
 
 
 class CannotSliceError(Exception):
@@ -35,7 +40,7 @@ class Slice:
         self.ran: list[int] = []
         self.undecided = False
 
-    def plant(self, first: int, source: str):  # noqa: ANN201
+    def plant(self, first: int, source: str) -> Ran:
         """誤りのあるセルを動かす。"""
         code = self.rows[first].code
         with suppress(SyntaxError):  # 検証が退ける
@@ -43,7 +48,7 @@ class Slice:
         touched = self.world.closure(code.loads | self.rows[first].code.loads) | code.stores
         return self._execute(first, touched, source)
 
-    def step(self, index: int):  # noqa: ANN201
+    def step(self, index: int) -> Ran | None:
         """次のセルを、要るなら動かして（理由、セル）を返す。飛ばせばNoneを返す。"""
         row = self.rows[index]
         if not row.touch & (self.differs | self.lost):
@@ -67,15 +72,18 @@ class Slice:
         self.lost -= self.rows[index].kills
 
     def _needed(self, touched: set[str], written: set[str]) -> list[int]:
-        """飛ばしたセルのうち、動かすセルの前に動かさなければならないもの。"""
+        """飛ばしたセルのうち、動かすセルの前に動かさなければならないもの。
+
+        設定はどのセルも読むので、設定が変わる前に読むだけのものは、動かさずに捨てる。
+        """
         found = []
-        touched, written = touched - set(RNG), written - set(RNG)
+        touched, written = touched - set(RNG), written - {*RNG, SETTINGS}
         for index in reversed(self.pending):
             row = self.rows[index]
             if row.writes & touched or row.touch & written:
                 found.append(index)
                 touched = touched | (row.touch | row.code.stores) - set(RNG)
-                written = written | row.writes - set(RNG)
+                written = written | row.writes - {*RNG, SETTINGS}
         return found[::-1]
 
     def _catch_up(self, needed: list[int]) -> None:
@@ -91,9 +99,11 @@ class Slice:
             if reason:
                 raise CannotSliceError(reason)
             self.world.refresh(row.touch | row.code.stores)
+            if SETTINGS in row.writes:
+                self.stale |= {p for p in self.pending if p < index}
         set_rng(carried, RNG)
 
-    def _execute(self, index: int, touched: set[str], source: str | None = None):  # noqa: ANN202
+    def _execute(self, index: int, touched: set[str], source: str | None = None) -> Ran:
         reason, node = self.session.refused(self.cells[index], source, early=True)
         if reason is None:
             changed = self.world.refresh(touched)

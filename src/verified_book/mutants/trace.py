@@ -1,10 +1,8 @@
 """誤りのない章を一度動かし、各セルが何を読み、何を変えたかを記録する。"""
 
-import ast
 import os
 import pickle
 import random
-import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +14,7 @@ import numpy as np
 import torch
 
 from verified_book.chapter import Cell, Chapter
-from verified_book.mutants.digest import codes, loaded, mentioned
+from verified_book.mutants.names import Code, read
 from verified_book.mutants.session import Session
 from verified_book.mutants.world import FILES, RNG, SETTINGS, World, rng_digest, rng_state
 
@@ -30,16 +28,6 @@ OPENS = ("open", "os.listdir", "os.scandir", "subprocess.Popen")
 
 
 @dataclass
-class Code:
-    """セルのコードに現れる名前：読むもの、置くもの、必ず置くもの、属性も含めたすべて。"""
-
-    loads: set[str]
-    stores: set[str]
-    kills: set[str]
-    mentions: set[str]
-
-
-@dataclass
 class Row:
     """一つのセルの記録。``before`` は動かす前の乱数、``digests`` は動かした後の要約。"""
 
@@ -49,49 +37,6 @@ class Row:
     kills: set[str]
     before: dict[str, object]
     digests: dict[str, str]
-
-
-def read(session: Session, source: str) -> Code:
-    """``source`` に現れる名前。``%`` の行と、evalする文字列の中の名前も読むとみなす。"""
-    plain = session.shell.transform_cell(source)
-    code = compile(plain, "<cell>", "exec")
-    loads = set().union(*(loaded(part) for part in codes(code) if part is not code))
-    stores = set()
-    for node in ast.walk(tree := ast.parse(plain)):
-        if isinstance(node, ast.Name):
-            (stores if isinstance(node.ctx, ast.Store) else loads).add(node.id)
-            loads |= {node.id} if isinstance(node.ctx, ast.Del) else set()
-        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            loads.add(node.target.id)
-    kills = _kills(tree.body)
-    words = {w for part in codes(code) for c in part.co_consts for w in _words(c)}
-    loads |= words if loads & {"eval", "exec", "get_ipython", "globals"} else set()
-    return Code(loads, stores | kills, kills, set(mentioned(code)))
-
-
-def _words(constant: object) -> list[str]:
-    return re.findall(r"[^\W\d]\w*", constant) if isinstance(constant, str) else []
-
-
-def _kills(body: list[ast.stmt]) -> set[str]:
-    """例外がなければ必ず置かれる名前。"""
-    found = set()
-    for node in body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            found |= {(a.asname or a.name.partition(".")[0]) for a in node.names}
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found.add(node.name)
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names = [n for target in targets for n in ast.walk(target)]
-            found |= {n.id for n in names if isinstance(n, ast.Name) and _stored(n)}
-        elif isinstance(node, ast.With):
-            found |= _kills(node.body)
-    return found
-
-
-def _stored(name: ast.Name) -> bool:
-    return isinstance(name.ctx, ast.Store)
 
 
 class Tracer:
@@ -159,5 +104,3 @@ def trace(session: Session, chapter: Chapter, place: Path) -> str | None:
         rows.append(row)
     place.write_bytes(pickle.dumps(rows))
     return None
-
-
