@@ -34,8 +34,8 @@ class Results:
                 self.known[record["key"]] = record
         self.shared = _digest(copy.book.root, DEPENDS)
         self.pages = _digest(copy.book.root, (f"{copy.book.chapters}/**/*.md",))
-        engine = ("pyproject.toml", f"src/*/{CONFIG.name}", *_modules(copy))
-        self.cells = _digest(copy.book.root, engine)
+        engine = _digest(copy.book.root, (f"src/*/{CONFIG.name}", *_modules(copy)))
+        self.cells = f"{engine}{_settings(copy.book.root)}"
         self.texts: dict[str, str] = {}
         self.chapters = {chapter.name: chapter for chapter in copy.chapters}
 
@@ -99,6 +99,12 @@ def _modules(copy: Copy) -> list[str]:
     found = imported_modules(sources, [*codes, *(path.read_text("utf-8") for path in OF_CELLS)])
     own = Path(cells.__file__).parent.name
     return [copy.book.name(path) for path in found if path.parent.name != own]
+
+
+def _settings(root: Path) -> str:
+    """実行と検証の設定。依存パッケージを加えても、セルの答えは変わらない。"""
+    table = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["verified_book"]
+    return json.dumps(table, sort_keys=True, ensure_ascii=False)
 
 
 def _digest(root: Path, patterns: tuple[str, ...]) -> str:
