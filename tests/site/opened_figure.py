@@ -48,7 +48,7 @@ class Opened:
     @property
     def picture(self) -> Locator:
         """静止した図（明るい配色のもの）。"""
-        return self.figure.locator("img.only-light")
+        return self.figure.locator("img:not(.only-dark)")
 
     def live(self) -> "Opened":
         # 見えない節は近づいてから組まれ、図の場所が動くので、開くまで繰り返す
