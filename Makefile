@@ -10,7 +10,8 @@ READY := .venv/ready
 NODE_READY := src/verified_book/node_modules/.package-lock.json
 SPHINX := python -m sphinx -W -n -j auto -c . -d _build/doctrees
 .DEFAULT_GOAL := help
-.PHONY: help html test doctest accept serve matrix mutants bench draw lint links data lock clean
+.NOTPARALLEL: # HTML、EPUB、PDFは、読み終えたページ（doctrees）を共有する
+.PHONY: help html epub test doctest accept serve matrix mutants bench draw lint links data lock clean
 
 help: ## この一覧を表示する
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -19,7 +20,11 @@ html: $(READY) $(NODE_READY) data ## 本を組み立てる（初めての時は�
 	@$(SPHINX) docs _build/html
 	@echo "できました。make serve で読むか、$(CURDIR)/_build/html/index.html をブラウザーで開いてください。"
 
-test: html ## ライブラリ、章、サイトをすべて確かめる
+epub: $(READY) $(NODE_READY) data ## 本を電子書籍のファイル（EPUB）にする
+	@rm -rf _build/epub && { $(SPHINX) -b epub docs _build/epub || { rm -rf _build/epub; exit 1; }; }
+	@echo "できました：$(CURDIR)/_build/epub/EnteringPyTorch.epub"
+
+test: html epub ## ライブラリ、章、サイトをすべて確かめる
 	@python -m pytest
 
 doctest: $(READY) data ## 本文とdocstringの例を確かめる（K=tensor で章を選ぶ）

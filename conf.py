@@ -16,7 +16,9 @@ repository = "https://github.com/convergence-lab/Entering-PyTorch"
 site = "https://convergence-lab.github.io/Entering-PyTorch/"
 
 project = "Entering PyTorch"
+author = "Convergence Lab and contributors"
 copyright = "2026 Convergence Lab and contributors"
+version = installed("entering-pytorch")
 language = "ja"
 locale_dirs = ["../src/verified_book/locale"]  # Sphinxとテーマに訳のない、画面の言葉
 exclude_patterns = ["**/.ipynb_checkpoints"]
@@ -37,11 +39,13 @@ extensions = [
     "verified_book.chapter_numbers",
     "verified_book.citation_styles",
     "verified_book.docstrings",
+    "verified_book.epub",
     "verified_book.expectations",
     "verified_book.interactive_figures",
     "verified_book.katex",
     "verified_book.measured",
     "verified_book.mutants",
+    "verified_book.notebooks",
     "verified_book.provenance",
     "verified_book.rebuild",
     "verified_book.report_link",
@@ -87,6 +91,7 @@ api_links_packages = ["torch", "torchvision"]
 api_links_aliases = {"nn": "torch.nn", "F": "torch.nn.functional", "optim": "torch.optim"}
 api_links_address = pytorch_docs.address
 report_link_repository = repository
+notebooks_repository = repository
 
 napoleon_google_docstring = False
 napoleon_use_rtype = False
@@ -148,3 +153,18 @@ notfound_context = {
     "body": "<h1>ページが見つかりません</h1><p>番地が変わったか、まだ書かれていないページです。"
     "左の目次か検索から、読みたい章を探してください。</p>",
 }
+
+# -- EPUB（verified_book.epub） ------------------------------------------------
+
+pygments_style = "a11y-high-contrast-light"  # サイトの配色は、テーマの設定が決める
+epub_title = "Entering PyTorch：動かして学ぶPyTorch入門"
+epub_description = "Pythonを知っている人のための、実行例が検証される日本語のPyTorch入門書"
+epub_contributor = "Convergence Lab"
+epub_identifier = site
+epub_scheme = "URL"
+epub_uid = "book"
+epub_tocscope = "includehidden"
+epub_tocdepth = 2
+epub_tocdup = False
+epub_show_urls = "no"  # リンクは押せるので、番地を本文に並べない
+epub_cover = ("_images/cover.png", "epub-cover.html")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
@@ -30,6 +31,7 @@ DATA = re.compile(
     re.escape(SCRIPT).replace(r"\{kind\}", '(?P<kind>[^"]*)').replace(r"\{data\}", "(?P<data>.*)")
 )
 NO_FIGURE = "すぐ上に、captionのある図のセルがありません。動かせる図は、図の次に書きます。"
+ON_THE_SITE = "サイトでは、この図を動かせます。"
 WITHOUT_SCRIPT = "この図は、JavaScriptの使えるブラウザーでは動かせます。"
 
 
@@ -74,6 +76,25 @@ def join_figures(app: Sphinx, doctree: nodes.document) -> None:
         output.remove(bundle)
         if not output.children and len(cell.children) == 1:
             cell.parent.remove(cell)
+
+
+def invite(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """PDFとEPUBの静止した図の説明に、サイトの動かせる図へのリンクを添える。"""
+    if not app.config.html_baseurl or app.builder.name not in ("latex", "epub"):
+        return
+    for node in doctree.findall(InteractiveFigure):
+        figure = _ancestor_of(node, nodes.figure)
+        chapter = _ancestor_of(node, addnodes.start_of_file)
+        page = chapter["docname"] if chapter else docname
+        for caption in figure.findall(nodes.caption) if figure else ():
+            address = f"{app.config.html_baseurl}{page}.html#{figure['ids'][-1]}"
+            caption += nodes.reference("", ON_THE_SITE, refuri=address, internal=False)
+
+
+def _ancestor_of(node: nodes.Element, kind: type) -> nodes.Element | None:
+    while node is not None and not isinstance(node, kind):
+        node = node.parent
+    return node
 
 
 class Interactive(SphinxDirective):
@@ -196,6 +217,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     )
     app.add_directive("interactive", Interactive)
     app.connect("doctree-read", join_figures)
+    app.connect("doctree-resolved", invite, priority=400)  # 一冊に並べ替える前
     app.connect("build-finished", write_files)
     app.connect("html-page-context", add_files)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

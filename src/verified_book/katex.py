@@ -22,6 +22,9 @@ LOGGER = logging.getLogger(__name__)
 DIST = MODULES / "katex" / "dist"
 # どのブラウザーもwoff2を読めるので、古い形式の書体は置かない
 OLD_FONT = re.compile(r',url\([^)]*\) format\("(?:woff|truetype)"\)')
+MATH = re.compile(r"<math\b.*?</math>", re.DOTALL)
+# KaTeXは`L_{\min}`の添字に、MathMLでは余る「関数の適用」の印を入れる
+APPLICATION = re.compile("<mo>\u2061</mo>(?=</)")
 RENDER = """
 const katex = require(process.argv[1]);
 const formulas = JSON.parse(require("fs").readFileSync(0, "utf-8"));
@@ -51,7 +54,7 @@ def render_document(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def visit_inline(writer: HTML5Translator, node: nodes.math) -> None:
-    writer.body.append(f'<span class="math">{node["katex"]}</span>')
+    writer.body.append(f'<span class="math">{_shown(writer, node)}</span>')
     raise nodes.SkipNode
 
 
@@ -62,13 +65,30 @@ def visit_block(writer: HTML5Translator, node: nodes.math_block) -> None:
         writer.body.append(f'<span class="eqno">({number})')
         writer.add_permalink_ref(node, "この数式へのリンク")
         writer.body.append("</span>")
-    writer.body.append(node["katex"] + "</div>\n")
+    writer.body.append(_shown(writer, node) + "</div>\n")
     raise nodes.SkipNode
+
+
+def _shown(writer: HTML5Translator, node: nodes.math | nodes.math_block) -> str:
+    """EPUBの端末はKaTeXのCSSを知らないので、MathMLだけを渡す。"""
+    return to_mathml(node["katex"]) if writer.builder.name == "epub" else node["katex"]
+
+
+def to_mathml(katex: str) -> str:
+    """KaTeXが組んだHTMLから、MathMLだけを取り出す。
+
+    Examples
+    --------
+    >>> to_mathml('<span class="katex"><span class="katex-mathml"><math><mi>x</mi></math></span>')
+    '<math><mi>x</mi></math>'
+    """
+    found = MATH.search(katex)
+    return APPLICATION.sub("", found[0]) if found else ""
 
 
 def copy_files(app: Sphinx, exception: Exception | None) -> None:
     """KaTeXのCSSと書体を`_static/katex/`へ写す（別のサイトから取らせない）。"""
-    if exception is None and app.builder.format == "html":
+    if exception is None and app.builder.format == "html" and app.builder.name != "epub":
         target = Path(app.outdir) / "_static" / "katex"
         (target / "fonts").mkdir(parents=True, exist_ok=True)
         css = (DIST / "katex.min.css").read_text("utf-8")

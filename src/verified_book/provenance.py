@@ -6,6 +6,7 @@
 from pathlib import Path
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 
 from verified_book.book import Book
@@ -27,7 +28,14 @@ def lines(result: Result, record: dict) -> list[tuple[str, str]]:
     ]
 
 
-def _append(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+def append(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """箱を、章の終わりに置く。一冊にまとめた木では、すべての章に置く。"""
+    _append(app, doctree, docname)
+    for part in doctree.findall(addnodes.start_of_file):
+        _append(app, part, part["docname"])
+
+
+def _append(app: Sphinx, doctree: nodes.Element, docname: str) -> None:
     path = Path(app.env.doc2path(docname))
     book = Book.load(Path(app.confdir))
     chapter = parse(path, book.name(path))
@@ -46,5 +54,5 @@ def _append(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, object]:
-    app.connect("doctree-resolved", _append)  # 脚注の並びが決まった後
+    app.connect("doctree-resolved", append)  # 脚注の並びが決まった後
     return {"parallel_read_safe": True, "parallel_write_safe": True}
