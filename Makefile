@@ -11,7 +11,7 @@ NODE_READY := src/verified_book/node_modules/.package-lock.json
 SPHINX := python -m sphinx -W -n -j auto -c . -d _build/doctrees
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # HTML、EPUB、PDFは、読み終えたページ（doctrees）を共有する
-.PHONY: help html epub test doctest accept serve matrix mutants bench draw lint links data lock clean
+.PHONY: help html epub pdf test doctest accept serve matrix mutants bench draw lint links data lock clean
 
 help: ## この一覧を表示する
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -23,6 +23,10 @@ html: $(READY) $(NODE_READY) data ## 本を組み立てる（初めての時は�
 epub: $(READY) $(NODE_READY) data ## 本を電子書籍のファイル（EPUB）にする
 	@rm -rf _build/epub && { $(SPHINX) -b epub docs _build/epub || { rm -rf _build/epub; exit 1; }; }
 	@echo "できました：$(CURDIR)/_build/epub/EnteringPyTorch.epub"
+
+pdf: $(READY) $(NODE_READY) data ## 本をPDFにする（LuaLaTeXを使う）
+	@python -m verified_book.pdf check && rm -rf _build/latex && $(SPHINX) -b latex docs _build/latex && python -m verified_book.pdf
+	@echo "できました：$(CURDIR)/_build/pdf/EnteringPyTorch.pdf"
 
 test: html epub ## ライブラリ、章、サイトをすべて確かめる
 	@python -m pytest

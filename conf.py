@@ -43,6 +43,7 @@ extensions = [
     "verified_book.expectations",
     "verified_book.interactive_figures",
     "verified_book.katex",
+    "verified_book.latex_book",
     "verified_book.measured",
     "verified_book.mutants",
     "verified_book.notebooks",
@@ -61,6 +62,7 @@ myst_footnote_sort = False  # 文献は「次に読むもの」の中に置く
 drawn = json.loads(Path("docs/appendix/drawing.json").read_text("utf-8"))
 myst_substitutions = {
     "repository": repository,
+    "files": f"[PDF]({site}EnteringPyTorch.pdf)と[EPUB]({site}EnteringPyTorch.epub)",
     "torch": installed("torch").partition("+")[0],  # CPU版の`+cpu`は本文に要らない
     "torchvision": installed("torchvision").partition("+")[0],
     "drawn_right": drawn["right"],  # tests/benchmarks/drawing.pyが測る
@@ -82,6 +84,7 @@ togglebutton_hint_hide = "解答を隠す"
 # -- 実行と検証（条件はpyproject.tomlの[tool.verified_book]） -------------------
 
 nb_output_stderr = "remove-warn"  # 思わぬ警告を、`-W`で誤りにする
+nb_mime_priority_overrides = [("latex", "image/svg+xml", 5)]  # PDFにしてから載せる
 nb_code_prompt_show = "コードを見る"
 nb_code_prompt_hide = "コードを隠す"
 
@@ -168,3 +171,28 @@ epub_tocdepth = 2
 epub_tocdup = False
 epub_show_urls = "no"  # リンクは押せるので、番地を本文に並べない
 epub_cover = ("_images/cover.png", "epub-cover.html")
+
+# -- PDF（verified_book.latex_book、verified_book.pdf） --------------------------
+
+latex_engine = "lualatex"
+latex_docclass = {"manual": "ltjsbook"}
+latex_documents = [("index", "EnteringPyTorch.tex", "動かして学ぶPyTorch入門", author, "manual")]
+latex_additional_files = ["src/verified_book/latex/verifiedbook.sty"]
+latex_domain_indices = False  # 索引は、目次と用語集で足りる
+latex_use_xindy = False
+latex_elements = {
+    "babel": "",
+    "polyglossia": "",
+    "fncychap": "",
+    "papersize": "a4paper",
+    "pointsize": "10pt",
+    "extraclassoptions": "oneside,openany",
+    "fontpkg": r"\usepackage{luatexja-fontspec}\usepackage[haranoaji]{luatexja-preset}",
+    "makeindex": "",
+    "printindex": "",
+    "figure_align": "H",  # 図は、本文で触れた場所に置く
+    "sphinxsetup": "verbatimforcewraps=true, hmargin={24mm,24mm}, vmargin={26mm,26mm},"
+    "verbatimwithframe=true, VerbatimColor={HTML}{F5F7FA}, VerbatimBorderColor={HTML}{C9D2DC},"
+    "InnerLinkColor={HTML}{005F9E}, OuterLinkColor={HTML}{005F9E}, TitleColor={HTML}{14181D}",
+    "preamble": r"\usepackage{verifiedbook}",
+}
