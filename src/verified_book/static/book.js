@@ -39,10 +39,11 @@
 (() => {
   const list = document.getElementById("pst-page-toc-nav");
   const box = list?.closest(".bd-sidebar-secondary");
+  const beside = matchMedia("(min-width: 1200px)"); // 狭い画面では、目次は隠れている
   if (!box) return;
   const follow = () => {
     const link = [...list.querySelectorAll(".nav-link.active")].at(-1);
-    if (!link) return;
+    if (!link || !beside.matches) return;
     const [inside, around] = [link.getBoundingClientRect(), box.getBoundingClientRect()];
     const margin = around.height / 4;
     if (inside.top < around.top + margin || inside.bottom > around.bottom - margin)
