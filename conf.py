@@ -31,7 +31,6 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_exercise",
-    "sphinx_sitemap",
     "sphinx_togglebutton",
     "sphinxcontrib.bibtex",
     "verified_book.api_links",
@@ -109,8 +108,6 @@ add_module_names = False  # モジュールの名前は見出しにある
 html_theme = "sphinx_book_theme"
 html_title = "Entering PyTorch"
 html_baseurl = site
-sitemap_url_scheme = "{link}"
-sitemap_excludes = ["404.html", "search.html"]
 sharing_publisher = "Convergence Lab"
 sharing_license = "https://creativecommons.org/licenses/by/4.0/"
 html_context = {"default_mode": "auto"}  # 端末の明暗に合わせる

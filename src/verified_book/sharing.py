@@ -1,6 +1,7 @@
 """検索と共有のための情報を、ページの頭に書くSphinx拡張。
 
 題、説明、番地、見本の画像（Open Graph）と、本と章の構造化データ（schema.org）を書く。
+サイトの地図 ``sitemap.xml`` も書く。
 見本の画像は、章の題を日本語の書体で描いて ``_static/cards/`` に置く。
 """
 
@@ -148,8 +149,21 @@ def _number(app: Sphinx, page: str) -> int:
     return (app.env.toc_secnumbers.get(page, {}).get("") or (0,))[0]
 
 
+def write_map(app: Sphinx, exception: Exception | None) -> None:
+    """すべてのページの番地を ``sitemap.xml`` に並べる。"""
+    if exception or app.builder.format != "html" or app.builder.name == "epub":
+        return
+    pages = (f"{app.config.html_baseurl}{page}.html" for page in sorted(app.env.found_docs))
+    lines = "".join(f"<url><loc>{escape(address)}</loc></url>\n" for address in pages)
+    head = '<?xml version="1.0" encoding="utf-8"?>\n'
+    space = "http://www.sitemaps.org/schemas/sitemap/0.9"
+    text = f'{head}<urlset xmlns="{space}">\n{lines}</urlset>\n'
+    (Path(app.outdir) / "sitemap.xml").write_text(text, "utf-8")
+
+
 def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_config_value("sharing_publisher", "", "html", types=str)
     app.add_config_value("sharing_license", "", "html", types=str)
     app.connect("html-page-context", describe)
+    app.connect("build-finished", write_map)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

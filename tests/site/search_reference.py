@@ -22,7 +22,7 @@ KATAKANA += (
 )
 UNSEEN = (
     ".headerlink, .toctree-wrapper, .katex-html, .collapsed, .expanded, "
-    "annotation, script, style, svg, button"
+    "annotation, script, style, svg, button, .chapter-links"
 )
 BLOCKS = (
     "article|section|div|p|li|ul|ol|dl|dt|dd|pre|figure|figcaption|aside|details|summary"
