@@ -14,6 +14,7 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms.images import ImageConverter
 from sphinx.util.texescape import escape
 from sphinx.util.typing import ExtensionMetadata
+from sphinx_exercise.nodes import exercise_enumerable_node, exercise_node
 
 INTRODUCTION = "はじめに"
 
@@ -35,6 +36,12 @@ def arrange(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """一冊にまとめた木を、「はじめに」と部に分ける。"""
     if app.builder.format != "latex":
         return
+    for chapter in doctree.findall(addnodes.start_of_file):
+        for exercise in list(chapter.findall(_is_exercise)):
+            label = (
+                rf"\phantomsection\label{{\detokenize{{{chapter['docname']}:{exercise['label']}}}}}"
+            )
+            exercise.parent.insert(exercise.parent.index(exercise), _latex(label))
     book = next(doctree.findall(nodes.section))
     toctrees = list(app.env.get_doctree(docname).findall(addnodes.toctree))
     chapters = [node for node in doctree.findall(nodes.compound) if _is_toctree(node)]
@@ -50,6 +57,11 @@ def arrange(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         command = "bookpart" if toctree.get("numbered") else "bookappendix"
         caption = escape(toctree["caption"], app.config.latex_engine)
         book += [_latex(rf"\{command}{{{caption}}}"), compound]
+
+
+def _is_exercise(node: nodes.Node) -> bool:
+    """解答の題が指す演習か。sphinx-exerciseは、LaTeXでは別の名前の目印しか置かない。"""
+    return isinstance(node, exercise_node | exercise_enumerable_node)
 
 
 def _is_for_the_site(node: nodes.Element) -> bool:

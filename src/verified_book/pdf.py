@@ -59,6 +59,9 @@ def typeset() -> str | None:
     if done.returncode:
         start = next((i for i, line in enumerate(lines) if line.startswith("!")), len(lines) - 20)
         return "\n".join(["PDFを組めません。", *lines[start : start + 20]])
+    broken = [line for line in lines if "Hyper reference" in line]
+    if broken:
+        return "\n".join(["PDFの中のリンクに、行き先がありません。", *broken])
     lost = sorted({line for line in lines if line.startswith("Missing character")})
     if lost:
         return "\n".join(["PDFの書体にない字があります。", *lost])
