@@ -3,14 +3,11 @@
 分かれたプロセスは、誤りのあるセルから先を動かし、検証が退けたところで終わる。
 """
 
-import pickle
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-
-from nbformat import NotebookNode
 
 from verified_book.chapter import Cell, Chapter
 from verified_book.measured import REFERENCE
@@ -18,7 +15,7 @@ from verified_book.mutants.fork import TIMED_OUT, forked, streamed
 from verified_book.mutants.mutant import SAME, Judged, Mutant
 from verified_book.mutants.reading import Mode, Reading, answer, summary
 from verified_book.mutants.references import MEASURED
-from verified_book.mutants.session import Session, own_folder, preload, prepare
+from verified_book.mutants.session import Session, preload, prepare
 from verified_book.mutants.structure import cell_start
 from verified_book.mutants.tree import Copy
 
@@ -48,23 +45,25 @@ def _run(copy: Copy, chapter: Chapter, planted: list[Mutant], jobs: int) -> Iter
     prepare(copy.book, Path(tempfile.mkdtemp(dir=copy.scratch)))
     session = Session()
     preload(copy.book, (cell.source for cell in chapter.cells))
-    walker = Walker(copy, chapter, session, jobs)
-    if walker.red:
-        yield {"red": walker.red}
-        return
     groups, sources = _by_cell(chapter, planted)
+    reading = Reading(copy, chapter, session)
     survivors, shown = [], []
     for first, cell in enumerate(chapter.cells):
-        for index, result, seconds in walker.walks(first, groups[first], sources):
-            record = {"index": index, "seconds": seconds}
-            if result.get("same") and not _exempt(cell):
-                yield {**record, "caught": False, "by": SAME}
-            elif result.get("caught") is False:
-                survivors.append((record, first, result["shown"]))
-            else:
-                by = "時間切れ" if result == TIMED_OUT else "カーネルの異常終了"
-                yield {**record, "caught": True, "by": result.get("by", by)}
-        reason, node = walker.advance(first)
+        left = groups[first]
+        for mode in reading.modes(first):
+            work = partial(_walk, reading, first, sources, mode=mode)
+            waiting, left = left, []
+            for index, result, seconds in forked(waiting, work, jobs=jobs, limit=reading.limit):
+                record = {"index": index, "seconds": seconds}
+                if result.get("same") and not _exempt(cell):
+                    yield {**record, "caught": False, "by": SAME}
+                elif result.get("caught") is False:
+                    left.append(index)
+                    survivors += [(record, first, result["shown"])] if mode is Mode.FULL else []
+                else:
+                    by = "時間切れ" if result == TIMED_OUT else "カーネルの異常終了"
+                    yield {**record, "caught": True, "by": result.get("by", by)}
+        reason, node = session.refused(cell)
         if reason:
             yield {"red": f"{chapter.name}:{cell.line}: {reason}"}
             return
@@ -74,81 +73,13 @@ def _run(copy: Copy, chapter: Chapter, planted: list[Mutant], jobs: int) -> Iter
         yield {**record, **_clue(chapter.cells[first:], shown[first:], got, used)}
 
 
-class Walker:
-    """一つの章を動かしながら、誤りのあるプロセスに分かれる。"""
-
-    def __init__(self, copy: Copy, chapter: Chapter, session: Session, jobs: int) -> None:
-        from verified_book.mutants import slicing, trace, world  # torchは、環境を整えてから読む
-
-        self.slicing, self.jobs, self.chapter, self.session = slicing, jobs, chapter, session
-        self.reading = Reading(copy, chapter, session)
-        file = Path(tempfile.mkdtemp(dir=copy.scratch)) / "trace"
-        work = partial(_trace, trace.trace, session, chapter, file)
-        ((_, result, _),) = forked([0], work, jobs=1, limit=self.reading.limit)
-        self.red = result.get("red")
-        self.rows = [] if self.red else pickle.loads(file.read_bytes())
-        self.world = world.World(session.shell.user_ns)
-        self.confirmed: dict[tuple[int, ...], bool] = {}
-
-    def advance(self, index: int) -> tuple[str | None, NotebookNode]:
-        """誤りのないセルを動かす。"""
-        reason, node = self.session.refused(self.chapter.cells[index])
-        row = self.rows[index]
-        self.world.refresh(row.touch | row.code.stores)
-        return reason, node
-
-    def walks(
-        self, first: int, group: list[int], sources: list[str]
-    ) -> Iterator[tuple[int, dict, float]]:
-        """``first`` 番目のセルの誤りを、速い動かし方から順に確かめ、決まった結果を返す。"""
-        spent: dict[int, float] = defaultdict(float)
-        for mode in self.reading.modes(first) if group else ():
-            waiting, group = group, []
-            work = partial(self._walk, first, sources, mode)
-            results = forked(waiting, work, jobs=self.jobs, limit=self.reading.limit)
-            for index, result, seconds in results:
-                spent[index] += seconds
-                short = mode is Mode.SHORT and not (result.get("caught") or result.get("same"))
-                open_ = result.get("undecided") or result.get("cannot") or short
-                if (open_ and result.get("caught") is False) or not self._trusted(first, result):
-                    group.append(index)
-                else:
-                    yield index, result, spent[index]
-
-    def _walk(self, first: int, sources: list[str], mode: Mode, index: int) -> dict:
-        if mode in (Mode.SHORT, Mode.WHOLE):
-            return self.reading.walk(first, sources[index], mode=mode)
-        return self.slicing.walk(self._slice(mode), first, sources[index])
-
-    def _slice(self, mode: Mode) -> object:
-        long = self.reading.long if mode is Mode.SKIP else set()
-        return self.slicing.Slice(self.session, self.chapter, self.rows, self.world, long)
-
-    def _trusted(self, first: int, result: dict) -> bool:
-        """飛ばしたセルがあれば、誤りがないときに同じセルだけを動かして通ることを確かめる。"""
-        ran = result.get("ran", [])
-        if not ran or ran == list(range(first + 1, result["last"] + 1)):
-            return True
-        key = (first, *ran)
-        if key not in self.confirmed:
-            work = partial(_confirm, self.slicing.confirm, self._slice(Mode.FULL), first)
-            ((_, answer, _),) = forked([ran], work, jobs=1, limit=self.reading.limit)
-            self.confirmed[key] = answer.get("passed", False)
-        return self.confirmed[key]
-
-
-def _trace(trace: Callable, session: Session, chapter: Chapter, file: Path, _: int) -> dict:
-    with own_folder():
-        return {"red": trace(session, chapter, file)}
-
-
-def _confirm(confirm: Callable, part: object, first: int, ran: list[int]) -> dict:
-    return confirm(part, first, ran)
+def _walk(reading: Reading, first: int, sources: list[str], index: int, *, mode: Mode) -> dict:
+    return reading.walk(first, sources[index], mode=mode)
 
 
 def _clue(cells: list[Cell], shown: list, got: list, used: set[str]) -> dict:
-    """どのセルも通った誤り：埋め込む値がなくなれば、Sphinxが退ける。飛ばしたセルは変わらない。"""
-    pairs = [p for p in zip(cells, shown, got, strict=True) if p[2] is not None]
+    """どのセルも通った誤り：埋め込む値がなくなれば、Sphinxが退ける。"""
+    pairs = list(zip(cells, shown, got, strict=True))
     lost = {name for _, old, new in pairs for name in set(old[1]) - set(new[1])}
     if lost & used:
         return {"caught": True, "by": "埋め込む値がない"}

@@ -129,7 +129,7 @@ def _read(
     if not group:
         return
     reading = Reading(copy, chapter, Session())
-    for mode in [*([Mode.SHORT] if reading.long else []), Mode.WHOLE]:
+    for mode in reading.modes(-1):
 
         def work(index: int, mode: Mode = mode) -> dict:
             mutant = planted[index]

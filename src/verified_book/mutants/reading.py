@@ -1,12 +1,11 @@
 """章のセルを、検証が退けるところまで動かす。長い学習は、必要になるまで待たない。
 
-動かし方は四つあり、速い順に試す。
+動かし方は三つあり、速い順に試す。
 
-- ``SKIP``：誤りが届くセルだけを、長いセルと、その後でなければ動かせないセルを除いて動かす。
+- ``SKIP``：長いセルを飛ばし、飛ばしても検証に通るセルだけを比べる。
 - ``SHORT``：どの学習も、エポックごとに最初の十歩で終える。誤りのない章を同じように動かしたときと、
   どの出力もすべての桁まで、どのエポックの長さも同じなら、結果を変えない誤りとみなす。
-- ``FULL``：誤りが届くセルだけを、すべて動かす。
-- ``WHOLE``：読者が見るとおりに、すべて動かす。FULLで動かせないときと、疑わしいときに使う。
+- ``FULL``：読者が見るとおりに、すべて動かす。
 """
 
 import hashlib
@@ -39,7 +38,6 @@ class Mode(Enum):
     SKIP = auto()
     SHORT = auto()
     FULL = auto()
-    WHOLE = auto()
 
 
 class RedError(Exception):
@@ -68,7 +66,8 @@ def answer(planted: list[Mutant], record: dict) -> tuple[Mutant, Verdict, float]
 class Reading:
     """一つの章を動かす用意。
 
-    ``long`` は長いセル、``short`` は誤りのない章をSHORTで動かしたときの、各セルの出力。
+    ``long`` は長いセル、``steady`` は長いセルを飛ばしても検証に通るセル、``short`` は誤りのない章を
+    SHORTで動かしたときの、各セルの出力。
     """
 
     def __init__(self, copy: Copy, chapter: Chapter, session: Session) -> None:
@@ -76,27 +75,32 @@ class Reading:
         # これを過ぎれば組み立ても失敗する秒数。1スレッドで動かす分、長くとる
         self.limit = 2 * HARD_LIMIT * chapter.budget + 10
         self.long = long_cells(copy, chapter)
+        self.steady: set[int] = set()
         self.short: list[Shown] = []
         if self.long:
-            ((_, result, _),) = forked([0], self._base, jobs=1, limit=self.limit)
-            self.short = result["base"]
+            runs = forked([Mode.SKIP, Mode.SHORT], self._base, jobs=2, limit=self.limit)
+            base = {mode: result["base"] for mode, result, _ in runs}
+            self.steady, self.short = set(base[Mode.SKIP]), base[Mode.SHORT]
 
-    def _base(self, _: int) -> dict:
-        """誤りのない章をSHORTで動かしたときの、各セルの出力。"""
-        shown = []
-        with own_folder(), first_steps(Mode.SHORT) as lengths:
-            for cell in self.chapter.cells:
-                shown.append([*summary(cell, self.session.refused(cell)[1]), *lengths])
-        return {"base": shown}
+    def _base(self, mode: Mode) -> dict:
+        """誤りのない章：SKIPでは検証に通るセル、SHORTでは各セルの出力。"""
+        shown, passed = [], []
+        with own_folder(), first_steps(mode) as lengths:
+            for index, cell in enumerate(self.chapter.cells):
+                if mode is Mode.SHORT or index not in self.long:
+                    reason, node = self.session.refused(cell)
+                    shown.append([*summary(cell, node), *lengths])
+                    passed += [] if reason else [index]
+        return {"base": shown if mode is Mode.SHORT else passed}
 
     def modes(self, first: int) -> list[Mode]:
         """``first`` 番目のセルから動かすときの、動かし方の順。"""
         if not any(index >= first for index in self.long):
-            return [Mode.FULL, Mode.WHOLE]
-        return [*([] if first in self.long else [Mode.SKIP]), Mode.SHORT, Mode.FULL, Mode.WHOLE]
+            return [Mode.FULL]
+        return [*([] if first in self.long else [Mode.SKIP]), Mode.SHORT, Mode.FULL]
 
     def walk(self, first: int, source: str | None = None, *, mode: Mode) -> dict:
-        """``first`` 番目から先のセルをSHORTかWHOLEで動かし、検証が退けたところで終わる。
+        """``first`` 番目から先のセルを動かし、検証が退けたところで終わる。
 
         ``source`` は、``first`` 番目のセルの代わりに動かすコード。
 
@@ -109,11 +113,14 @@ class Reading:
         shown = []
         with own_folder(), first_steps(mode) as lengths:
             for index, cell in list(enumerate(self.chapter.cells))[first:]:
+                if mode is Mode.SKIP and index in self.long:
+                    continue
                 code = source if index == first else None
-                reason, node = self.session.refused(cell, code, early=mode is not Mode.SHORT)
+                reason, node = self.session.refused(cell, code, early=mode is Mode.FULL)
                 shown.append([*summary(cell, node), *lengths])
                 if reason and self._counts(index, shown[-1], mode):
-                    return {"caught": True, "by": place(self.chapter, cell)}
+                    line = cell.expectation.line if cell.expectation else cell.line
+                    return {"caught": True, "by": f"{self.chapter.name}:{line}"}
         same = mode is Mode.SHORT and first not in self.long and shown == self.short[first:]
         return {"caught": False, "shown": shown, "same": same}
 
@@ -121,12 +128,7 @@ class Reading:
         """検証の退けたセルが、誤りのせいで退けられたか。"""
         if mode is Mode.SHORT:  # 学習を短くすると、値は変わる。例外は、誤りがなければ起こらない
             return shown[2] and not self.short[index][2]
-        return True
-
-
-def place(chapter: Chapter, cell: Cell) -> str:
-    """検証が退けた場所。"""
-    return f"{chapter.name}:{cell.expectation.line if cell.expectation else cell.line}"
+        return mode is Mode.FULL or index in self.steady
 
 
 @contextmanager
