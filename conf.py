@@ -1,6 +1,5 @@
 """Sphinxの設定。働きはsrc/verified_book/の拡張に書き、ここには設定だけを置く。"""
 
-import json
 import sys
 from importlib.metadata import version as installed  # `version`はSphinxの設定名なので避ける
 from pathlib import Path
@@ -58,15 +57,11 @@ extensions = [
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath", "substitution"]
 myst_heading_anchors = 3
 myst_footnote_sort = False  # 文献は「次に読むもの」の中に置く
-drawn = json.loads(Path("docs/appendix/drawing.json").read_text("utf-8"))
 myst_substitutions = {
     "repository": repository,
     "files": f"[PDF]({site}EnteringPyTorch.pdf)と[EPUB]({site}EnteringPyTorch.epub)",
     "torch": installed("torch").partition("+")[0],  # CPU版の`+cpu`は本文に要らない
     "torchvision": installed("torchvision").partition("+")[0],
-    "drawn_right": drawn["right"],  # tests/benchmarks/drawing.pyが測る
-    "drawn_total": drawn["total"],
-    "drawn_when": f"{drawn['date']}、{drawn['browser']}、{drawn['processor']}",
 }
 numfig = True
 numfig_format = {"figure": "図%s", "table": "表%s", "code-block": "コード%s"}

@@ -128,6 +128,12 @@ def _correct_lines(notebook: nbformat.NotebookNode, lines: list[str]) -> None:
             starts[index] -= 1
 
 
+def chapter_of(book: Book, document: str) -> Chapter | None:
+    """ページの名前 ``document`` の章。なければNone。"""
+    path = book.root / book.chapters / f"{document}.md"
+    return parse(path, book.name(path)) if path.is_file() else None
+
+
 def chapters_of(book: Book, env: BuildEnvironment | None = None) -> list[Chapter]:
     """本のすべての章を読む。``env`` を渡せば、組み立てるページだけにする。"""
     paths = book.chapter_paths()

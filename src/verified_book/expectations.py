@@ -217,6 +217,10 @@ class Verified(SphinxRole):
     """``{verified}`examples```：本全体で検証した例の数。"""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        if self.text != "examples":
+            message = f"{{verified}}に書けるのはexamplesだけで、「{self.text}」ではありません。"
+            logger.warning(message, location=self.get_location(), type="verified_book")
+            return [], []
         results = verify_book(Book.load(Path(self.env.app.confdir)), self.env)
         self.env.metadata[self.env.docname]["verified_book_exemptions"] = True
         return [nodes.Text(f"{sum(result.verified for result in results):,}")], []

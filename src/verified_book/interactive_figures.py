@@ -21,7 +21,7 @@ from sphinx.writers.html5 import HTML5Translator
 from verified_book.book import Book
 from verified_book.cache_key import key
 from verified_book.chapter import parse
-from verified_book.execution import cached
+from verified_book.execution import cached, chapter_of
 from verified_book.interactive import FILES, SCRIPT
 
 logger = logging.getLogger(__name__)
@@ -122,9 +122,8 @@ class Interactive(SphinxDirective):
         metadata = self.env.metadata[self.env.docname]
         metadata["interactive"] = True
         book = Book.load(Path(self.env.app.confdir))
-        path = book.root / book.chapters / f"{document}.md"
         # 元の章の結果が変われば読み直す（verified_book.measured）
-        metadata.setdefault("measured", {})[document] = key(book, parse(path, book.name(path)))
+        metadata.setdefault("measured", {})[document] = key(book, chapter_of(book, document))
         return found
 
 
@@ -147,14 +146,13 @@ def files_of(notebook: nbformat.NotebookNode) -> dict[str, bytes]:
 
 def _notebook(app: Sphinx, document: str) -> nbformat.NotebookNode | None:
     book = Book.load(Path(app.confdir))
-    path = book.root / book.chapters / f"{document}.md"
-    chapter = parse(path, book.name(path)) if path.is_file() else None
+    chapter = chapter_of(book, document)
     return None if chapter is None or chapter.problems else cached(book, chapter)
 
 
 def write_files(app: Sphinx, exception: Exception | None) -> None:
     """図が後から読み込むファイルを、サイトに置く。前の組み立てのものは消す。"""
-    if exception or app.builder.format != "html" or app.builder.name == "epub":
+    if exception or app.builder.name != "html":
         return
     folder, wanted = Path(app.outdir) / SITE_FILES, set()
     for document, metadata in app.env.metadata.items():

@@ -3,10 +3,12 @@
 セルで ``glue("mnist-accuracy", float(accuracy), display=False)`` とした値を、どのページからでも
 ``{measured}`start/mnist#mnist-accuracy:.2f``` で使う（同じ章なら章の名前を省ける）。
 元の章の結果が変われば、値を使うページも読み直すので、古い数は残らない。
+コマンドが測って書いたファイルの値は、``{recorded}`appendix/drawing.json#right``` で使う。
 測ったのでない数は ``{given}`5 %``` と書く（:mod:`verified_book.naked_numbers`）。
 """
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -19,8 +21,7 @@ from sphinx.util.docutils import SphinxRole
 
 from verified_book.book import Book
 from verified_book.cache_key import key
-from verified_book.chapter import Chapter, parse
-from verified_book.execution import cached
+from verified_book.execution import cached, chapter_of
 
 logger = logging.getLogger(__name__)
 REFERENCE = re.compile(r"(?:([\w/.-]+)#)?([\w.-]+)(?::(.+))?")
@@ -51,7 +52,7 @@ def value(book: Book, document: str, name: str, spec: str) -> str:
     MeasuredError
         章か値がないか、値が書式に合わないとき。
     """
-    chapter = _chapter(book, document)
+    chapter = chapter_of(book, document)
     notebook = cached(book, chapter) if chapter and not chapter.problems else None
     if notebook is None:
         raise MeasuredError(f"章「{document}」の実行結果がありません。")
@@ -66,11 +67,6 @@ def value(book: Book, document: str, name: str, spec: str) -> str:
             f"値「{name}」（{values[name]}）を書式「{spec}」で表せません。"
             "glueするときにfloatかintかstrにしてください。"
         ) from error
-
-
-def _chapter(book: Book, document: str) -> Chapter | None:
-    path = book.root / book.chapters / f"{document}.md"
-    return parse(path, book.name(path)) if path.is_file() else None
 
 
 class Measured(SphinxRole):
@@ -89,8 +85,38 @@ class Measured(SphinxRole):
             logger.warning(str(error), location=self.get_location(), type="verified_book")
             return [], []
         uses = self.env.metadata[self.env.docname].setdefault("measured", {})
-        uses[document] = key(book, _chapter(book, document))
+        uses[document] = key(book, chapter_of(book, document))
         return [nodes.inline("", text, classes=["measured"])], []
+
+
+class Recorded(SphinxRole):
+    """``{recorded}`ファイル#名前:書式```：コマンドが測って書いたJSONの値。"""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        try:
+            text = self._value()
+        except MeasuredError as error:
+            logger.warning(str(error), location=self.get_location(), type="verified_book")
+            return [], []
+        return [nodes.inline("", text, classes=["measured"])], []
+
+    def _value(self) -> str:
+        found = REFERENCE.fullmatch(self.text)
+        if found is None or found[1] is None:
+            raise MeasuredError(f"「{self.text}」は「ファイル#名前:書式」の形ではありません。")
+        name, field, spec = found.groups()
+        relative, path = self.env.relfn2path(f"/{name}")
+        self.env.note_dependency(relative)
+        try:
+            record = json.loads(Path(path).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise MeasuredError(f"測った値のファイル「{name}」を読めません。") from error
+        if field not in record:
+            raise MeasuredError(f"「{name}」に、値「{field}」がありません（{'、'.join(record)}）。")
+        try:
+            return format(record[field], spec or "")
+        except (ValueError, TypeError) as error:
+            raise MeasuredError(f"値「{field}」を書式「{spec}」で表せません。") from error
 
 
 def _outdated(
@@ -101,7 +127,7 @@ def _outdated(
     stale = []
     for page in env.found_docs:
         for document, used in env.metadata[page].get("measured", {}).items():
-            chapter = _chapter(book, document)
+            chapter = chapter_of(book, document)
             if chapter is None or key(book, chapter) != used:
                 stale.append(page)
     return stale
@@ -110,6 +136,7 @@ def _outdated(
 def setup(app: Sphinx) -> dict[str, object]:
     app.setup_extension("verified_book.execution")
     app.add_role("measured", Measured())
+    app.add_role("recorded", Recorded())
     app.add_generic_role("given", nodes.inline)
     app.connect("env-get-outdated", _outdated, priority=500)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -78,7 +78,7 @@ def describe(
     app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None
 ) -> None:
     """ページの頭に書くものを、テンプレートの ``metatags`` に加える。"""
-    if doctree is None or app.builder.format != "html" or app.builder.name == "epub":
+    if doctree is None or app.builder.name != "html":
         return
     book = app.config.html_title
     main = app.env.titles[app.config.root_doc].astext()
@@ -151,7 +151,7 @@ def _number(app: Sphinx, page: str) -> int:
 
 def write_map(app: Sphinx, exception: Exception | None) -> None:
     """すべてのページの番地を ``sitemap.xml`` に並べる。"""
-    if exception or app.builder.format != "html" or app.builder.name == "epub":
+    if exception or app.builder.name != "html":
         return
     pages = (f"{app.config.html_baseurl}{page}.html" for page in sorted(app.env.found_docs))
     lines = "".join(f"<url><loc>{escape(address)}</loc></url>\n" for address in pages)

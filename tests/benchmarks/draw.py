@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from conftest import CHROMIUM, FLAGS, HTML, NO_BROWSER
-from drawing import CHOSEN, PAGE, right_answers, served, waits
+from drawing import CHOSEN, PAGE, right_answers, waits
 from opened_figure import FIGURES, Opened
 from playwright.sync_api import sync_playwright
+from test_browser import served
 
 from verified_book.kernel import processor
 
@@ -35,9 +36,7 @@ def main() -> int:
     record = {
         "total": len(CHOSEN),
         "right": sum(right),
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "processor": processor(),
-        "browser": browser_name,
+        "when": f"{datetime.now(UTC):%Y-%m-%d}、{browser_name}、{processor()}",
         "wait_ms": {
             "median": round(statistics.median(times), 1),
             "most": round(max(times), 1),

@@ -47,6 +47,36 @@ def test_a_number_comes_from_the_run_and_never_goes_stale(two_pages: SmallBook) 
     assert "99.1" not in book.page("chapter2")
 
 
+def test_a_recorded_number_follows_its_file(two_pages: SmallBook) -> None:
+    book = two_pages
+    record = book.root / "docs/record.json"
+    record.write_text('{"right": 1970}', "utf-8")
+    book.write("正解は{recorded}`record.json#right:,`枚です。\n", "chapter2", "# 章\n\n")
+    run = book.html()
+    assert run.status == 0, run.text
+    assert "1,970" in book.page("chapter2")
+    record.write_text('{"right": 1980}', "utf-8")
+    assert book.html().status == 0
+    assert "1,980" in book.page("chapter2")
+
+
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [
+        ("record.json", "「ファイル#名前:書式」の形ではありません"),
+        ("lost.json#right", "「lost.json」を読めません"),
+        ("record.json#wrong", "値「wrong」がありません（right）"),
+        ("record.json#right:.2q", "書式「.2q」で表せません"),
+    ],
+)
+def test_a_wrong_record_is_explained(two_pages: SmallBook, role: str, words: str) -> None:
+    (two_pages.root / "docs/record.json").write_text('{"right": 1970}', "utf-8")
+    two_pages.write(f"正解は{{recorded}}`{role}`枚です。\n", "chapter2", "# 章\n\n")
+    run = two_pages.html()
+    assert run.status == 1
+    assert words in run.text
+
+
 @pytest.mark.parametrize(
     ("role", "words"),
     [

@@ -1,12 +1,8 @@
 """MNISTの画像を1画素の細い線にし、ページの枠に、ポインターで一画ずつ書く。"""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from math import hypot
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 from playwright.sync_api import Page
@@ -18,20 +14,6 @@ PAGE = "start/mnist.html"
 CHOSEN = range(0, 10_000, 50)
 """書かせるテスト画像。全体から等しい間隔で選ぶ。"""
 Point = tuple[int, int]
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *arguments: object) -> None: ...
-
-
-@contextmanager
-def served(site: Path) -> Iterator[str]:
-    """サイトを、このコンピューターの中だけに配る。"""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(site)))
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
 
 
 def strokes(image: np.ndarray) -> list[list[Point]]:

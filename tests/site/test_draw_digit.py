@@ -10,10 +10,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from drawing import CHOSEN, DATA, PAGE, answer, draw, right_answers, served, strokes
+from bs4 import BeautifulSoup
+from drawing import CHOSEN, DATA, PAGE, answer, draw, right_answers, strokes
 from onnx import numpy_helper
 from opened_figure import FIGURES, Opened
 from playwright.sync_api import Browser, Page
+from test_browser import served
 from torchvision import datasets
 
 from entering_pytorch.mnist import Net
@@ -81,7 +83,7 @@ def trained(site: Path) -> Net:
 def test_the_browser_answers_like_pytorch(pad, site: Path, digits) -> None:
     draw(pad.page, digits.data[0].numpy())
     images = digits.data[:1000]
-    file = f"/_static/files/{model_file(site).name}"
+    file = f"../_static/files/{model_file(site).name}"
     found = torch.tensor(pad.page.evaluate(ASK, [file, images.flatten(1).tolist()])).exp()
     model, inputs = trained(site), (images.unsqueeze(1) / 255 - 0.1307) / 0.3081
     with torch.inference_mode():
@@ -110,7 +112,9 @@ def test_the_page_shows_what_was_measured(site: Path) -> None:
     record = json.loads(RECORD.read_text("utf-8"))
     assert record["total"] == len(CHOSEN)
     assert record["right"] >= GOAL * record["total"]
-    assert f"モデルは{record['right']}枚を正しく読みました" in (site / PAGE).read_text("utf-8")
+    page = BeautifulSoup((site / PAGE).read_text("utf-8"), "html.parser")
+    assert f"モデルは{record['right']}枚を正しく読みました。" in page.text
+    assert record["when"] in page.text
 
 
 def test_strokes_keep_every_pixel_of_the_thin_line() -> None:

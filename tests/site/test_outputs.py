@@ -87,3 +87,11 @@ def test_changed_digit_and_lost_figure_are_found(site: Path) -> None:
         squeeze("tensor(16., grad_fn=<SumBackward0>)")
     )
     assert missing_figures(str(page), chapter, notebook) == 1
+
+
+def test_the_landing_page_counts_the_same_examples(site: Path) -> None:
+    verified = re.search(
+        r"そのうち(\d+)個は", (site / "appendix/verification.html").read_text("utf-8")
+    )
+    shown = re.search(r"([\d,]+)個の例を", (site / "index.html").read_text("utf-8"))
+    assert int(shown[1].replace(",", "")) == int(verified[1]) > 500

@@ -1,4 +1,4 @@
-"""最後にすべての誤りを確かめたときの数を、表と文に載せるSphinx拡張。"""
+"""最後にすべての誤りを確かめたときの数を、表にしてページに載せるSphinx拡張。"""
 
 import json
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective, SphinxRole
+from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
 from verified_book.mutants.mutant import CONTEXT
@@ -48,24 +48,6 @@ class Mutants(SphinxDirective):
         if survivors:
             blocks.append(_survivors(survivors))
         return blocks
-
-
-class Faults(SphinxRole):
-    """``{faults}`caught appendix/mutants.json```：見つけた誤りの数。``planted`` なら、植えた数。
-
-    植えた数には、本の言うことを何も変えない誤りを含めない。
-    """
-
-    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        which, _, name = self.text.partition(" ")
-        relative, path = self.env.relfn2path(name)
-        self.env.note_dependency(relative)
-        kinds = json.loads(Path(path).read_text("utf-8"))["kinds"]
-        numbers = {
-            "planted": sum(kind["planted"] - kind["same"] for kind in kinds),
-            "caught": sum(kind["caught"] for kind in kinds),
-        }
-        return [nodes.Text(f"{numbers[which]:,}")], []
 
 
 def _survivors(survivors: list[tuple[str, dict]]) -> nodes.bullet_list:
@@ -111,5 +93,4 @@ def _row(texts: tuple[str, ...]) -> nodes.row:
 
 def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("mutants", Mutants)
-    app.add_role("faults", Faults())
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

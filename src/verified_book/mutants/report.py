@@ -91,12 +91,17 @@ def show(rows: list[dict]) -> int:
 
 
 def write(book: Book, rows: list[dict], chapters: list[str]) -> None:
-    """ページに載せる数を、日付、プロセッサーの種類、版、確かめた章の名前とともに書く。"""
+    """ページに載せる数を、日付、プロセッサーの種類、版、確かめた章の名前とともに書く。
+
+    合計には、結果の変わらない誤りを含めない。
+    """
     content = {
         "date": datetime.now(UTC).date().isoformat(),
         "processor": processor(),
         "versions": versions(book),
         "chapters": chapters,
+        "planted": sum(row["planted"] - row["same"] for row in rows),
+        "caught": sum(row["caught"] for row in rows),
         "kinds": rows,
     }
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
