@@ -60,9 +60,8 @@ def dark_color(color: str) -> str:
     """
     if color.lower() == "#ffffff":
         return BACKGROUND
-    red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
-    if _is_vivid(lightness, saturation):
+    hue, lightness, saturation = _hls(color)
+    if _is_vivid(color):
         inverted = max(VIVID, LIGHTEST - lightness * (LIGHTEST - DARKEST))
     else:
         inverted = LIGHTEST - lightness * (LIGHTEST - DARKEST)
@@ -71,7 +70,12 @@ def dark_color(color: str) -> str:
     return "#" + "".join(f"{round(255 * channel):02x}" for channel in channels)
 
 
-def _is_vivid(lightness: float, saturation: float) -> bool:
+def _hls(color: str) -> tuple[float, float, float]:
+    return colorsys.rgb_to_hls(*(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)))
+
+
+def _is_vivid(color: str) -> bool:
+    _, lightness, saturation = _hls(color)
     return saturation > 0.2 and 0.2 < lightness < 0.8
 
 
@@ -82,13 +86,20 @@ def darken(svg: str) -> str:
     --------
     >>> darken('<svg xmlns="http://www.w3.org/2000/svg"><path style="fill: #ffffff" /></svg>')
     '<svg xmlns="http://www.w3.org/2000/svg" fill="#e0e0e0"><path style="fill: #14181d" /></svg>'
+    >>> square = '<path style="fill: {}" d="M 0 0 L 9 0 L 9 9 L 0 9" />'
+    >>> text = '<g id="text_1"><g style="fill: #000000" transform="translate(4 4)" /></g>'
+    >>> for color in ("#e69f00", "#ffffff"):  # 鮮やかな塗りと、地の上の字
+    ...     figure = darken(f'<svg xmlns="{SVG}">{square.format(color)}{text}</svg>')
+    ...     figure.partition("text_1")[2].count("#000000")
+    2
+    0
     """
     root = ElementTree.fromstring(svg)
-    images = [_box(image) for image in root.iter(f"{{{SVG}}}image")]
-    images += [box for path in root.iter(f"{{{SVG}}}path") if (box := _vivid_box(path))]
+    grounds = [_box(image) for image in root.iter(f"{{{SVG}}}image")]
+    grounds += [box for path in root.iter(f"{{{SVG}}}path") if (box := _vivid_box(path))]
     kept = set()
     for group in root.iter(f"{{{SVG}}}g"):
-        if group.get("id", "").startswith("text_") and any(_on(group, box) for box in images):
+        if group.get("id", "").startswith("text_") and any(_on(group, box) for box in grounds):
             group.set("fill", "#000000")
             kept |= set(group.iter())
     for element in root.iter():
@@ -114,18 +125,14 @@ def _vivid_box(path: Element) -> tuple[float, float, float, float] | None:
     """鮮やかな色で塗った多角形の、左、上、右、下。"""
     found = FILL.search(path.get("style", ""))
     points = [(float(x), float(y)) for x, y in POINT.findall(path.get("d", ""))]
-    if found is None or len(points) < 4:
-        return None
-    red, green, blue = (int(found[1][i : i + 2], 16) / 255 for i in (1, 3, 5))
-    _, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
-    if not _is_vivid(lightness, saturation):
+    if found is None or len(points) < 4 or not _is_vivid(found[1]):
         return None
     xs, ys = zip(*points, strict=True)
     return min(xs), min(ys), max(xs), max(ys)
 
 
 def _on(group: Element, box: tuple[float, float, float, float]) -> bool:
-    """文字が、画像の上に書かれているか。"""
+    """文字が、画像か鮮やかな塗りの上に書かれているか。"""
     left, top, right, bottom = box
     return any(left <= x <= right and top <= y <= bottom for x, y in _places(group))
 

@@ -21,6 +21,7 @@ window.interactive.define('draw-digit', (root, data, tools) => {
 
   let strokes = [];
   let sample = null; // 選ばれた見本の番号
+  let values = null; // モデルの見る画像。何も書かれていなければnull
   let session = null; // 読み込み中はPromise
   let busy = false;
   let again = false;
@@ -118,10 +119,10 @@ window.interactive.define('draw-digit', (root, data, tools) => {
   }
 
   /** 28×28の明るさ（0から1）を、濃さで描く。 */
-  function shade(context, values, side, left, top, most) {
+  function shade(context, shades, side, left, top, most) {
     const image = context.createImageData(side, side);
     const [red, green, blue] = ink();
-    values.forEach((value, index) => image.data.set([red, green, blue, 255 * value / most], 4 * index));
+    shades.forEach((value, index) => image.data.set([red, green, blue, 255 * value / most], 4 * index));
     context.putImageData(image, left, top);
   }
 
@@ -133,7 +134,7 @@ window.interactive.define('draw-digit', (root, data, tools) => {
   function draw() {
     cancelAnimationFrame(waiting);
     waiting = 0;
-    const values = sample === null ? prepared() : pixels(data.samples[sample]);
+    values = sample === null ? prepared() : pixels(data.samples[sample]);
     const context = pad.getContext('2d');
     context.clearRect(0, 0, PAD, PAD);
     if (sample === null && !strokes.length) {
@@ -149,7 +150,7 @@ window.interactive.define('draw-digit', (root, data, tools) => {
     undo.setAttribute('aria-disabled', !strokes.length);
     clear.setAttribute('aria-disabled', !strokes.length && sample === null);
     shade(seen.getContext('2d'), values || new Float32Array(SIDE * SIDE), SIDE, 0, 0, 1);
-    if (values) ask(values);
+    if (values) ask();
     else rest();
   }
 
@@ -177,12 +178,12 @@ window.interactive.define('draw-digit', (root, data, tools) => {
     const weight = fineAlpha(scale, from, { x: middle, y: middle });
     const centre = centreOf(weight);
     const moved = fineAlpha(scale, from, { x: 2 * middle - centre.x, y: 2 * middle - centre.y });
-    const values = new Float32Array(SIDE * SIDE);
+    const image = new Float32Array(SIDE * SIDE);
     for (let index = 0; index < moved.length; index += 1) {
       const [row, column] = [Math.floor(index / WIDE), index % WIDE];
-      values[SIDE * Math.floor(row / FINE) + Math.floor(column / FINE)] += moved[index] / 255 / FINE ** 2;
+      image[SIDE * Math.floor(row / FINE) + Math.floor(column / FINE)] += moved[index] / 255 / FINE ** 2;
     }
-    return values;
+    return image;
   }
 
   function range(numbers) {
@@ -221,7 +222,7 @@ window.interactive.define('draw-digit', (root, data, tools) => {
   }
 
   /** 答えを求める。求めているあいだに書き足されたら、終わってから最新の字で求め直す。 */
-  async function ask(values) {
+  async function ask() {
     again = true;
     if (busy || unable()) return;
     busy = true;
@@ -230,7 +231,7 @@ window.interactive.define('draw-digit', (root, data, tools) => {
       session = await (session || load());
       while (again) {
         again = false;
-        await infer(latest());
+        await infer();
       }
     } catch {
       session = null;
@@ -239,11 +240,7 @@ window.interactive.define('draw-digit', (root, data, tools) => {
     busy = false;
   }
 
-  function latest() {
-    return sample === null ? prepared() : pixels(data.samples[sample]);
-  }
-
-  async function infer(values) {
+  async function infer() {
     if (!values) return;
     const input = values.map((value) => (value - data.mean) / data.std);
     const image = new window.ort.Tensor('float32', input, [1, 1, SIDE, SIDE]);
@@ -262,8 +259,8 @@ window.interactive.define('draw-digit', (root, data, tools) => {
     const context = maps.getContext('2d');
     const most = found.reduce((one, two) => Math.max(one, two), 1e-6);
     for (let index = 0; index < found.length / MAP ** 2; index += 1) {
-      const values = found.subarray(index * MAP ** 2, (index + 1) * MAP ** 2);
-      shade(context, values, MAP, (index % 5) * (MAP + 1), Math.floor(index / 5) * (MAP + 1), most);
+      const map = found.subarray(index * MAP ** 2, (index + 1) * MAP ** 2);
+      shade(context, map, MAP, (index % 5) * (MAP + 1), Math.floor(index / 5) * (MAP + 1), most);
     }
     if (!ended) return;
     performance.measure('draw-digit', { start: ended });
