@@ -125,11 +125,13 @@ class _Site:
             self.app.env.get_and_resolve_doctree(docname, self.app.builder)
         self.base = self._lines()
         self.trees = {docname: self.app.env.get_doctree(docname) for docname in docnames}
-        self._read_tree, self.app.env.get_doctree = self.app.env.get_doctree, self._tree
+        # 番号や参照のたびに、読み終えたページをファイルから読み直さない
+        self.app.env.get_doctree = self.trees.__getitem__
+        self.app.builder.write_doctree = self._keep
 
-    def _tree(self, docname: str) -> nodes.document:
-        """読み終えたページ。番号や参照のたびに、ファイルから読み直さない。"""
-        return self.trees.get(docname) or self._read_tree(docname)
+    def _keep(self, docname: str, doctree: nodes.document, *, _cache: bool = True) -> None:
+        """読み直したページを、ファイルに書かずに残す。"""
+        self.trees[docname] = doctree
 
     def _number(self, docnames: set[str]) -> None:
         """読み終えたページの図と節に番号を付け、本全体の不整合を調べる。"""
@@ -149,8 +151,6 @@ class _Site:
         docname = env.path2doc(str(self.copy.book.root / path))
         self.planted[docname] = text
         del self.trees[docname]
-        folder = self.copy.scratch / f"doctrees-{os.getpid()}"
-        app.doctreedir = env.doctreedir = app.builder.doctreedir = folder
         app.events.emit("env-purge-doc", env, docname)
         env.clear_doc(docname)
         app.builder.read_doc(docname)
