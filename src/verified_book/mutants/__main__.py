@@ -18,6 +18,7 @@ from verified_book.mutants.report import figures, show, show_sample, write
 from verified_book.mutants.results import Results
 from verified_book.mutants.tree import Copy, copied
 
+PAUSE = 30.0  # 進み具合を知らせる間隔（秒）
 QUICK = 30.0  # 標本では、budgetがこれより長い章のコードは選ばない（秒）
 WHOLE_CHAPTER = {"raises", "cell-operator", "cell-constant", "cell-argument"}
 
@@ -67,10 +68,12 @@ def _run(book: Book, copy: Copy, options: argparse.Namespace) -> int:
     )
     for judge, waiting in groups.items():
         print(f"{judge.__name__}: {len(waiting)}個", flush=True)
+        told = time.monotonic()
         for done, (mutant, verdict, seconds) in enumerate(judge(copy, waiting, options.jobs), 1):
             results.add(mutant, verdict, seconds)
-            if done % 100 == 0:
-                print(f"  {done}/{len(waiting)} {time.monotonic() - begin:.0f}秒", flush=True)
+            if time.monotonic() - told > PAUSE:
+                told = time.monotonic()
+                print(f"  {done}/{len(waiting)} {told - begin:.0f}秒", flush=True)
     rows = figures(book, results, chosen)
     if len(chosen) == len(mutants):
         write(book, rows, [chapter.name for chapter in copy.chapters])
