@@ -8,7 +8,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from unicodedata import east_asian_width
 
 # 末尾の三つだけが省略記号なので、``99....`` は「99.」で始まる任意の文字列を表す
@@ -44,7 +44,8 @@ def same_number(written: str, actual: str) -> bool:
     expected, real = Decimal(written), Decimal(actual)
     if real.as_tuple().exponent > expected.as_tuple().exponent:
         return False  # 実行が示していない桁までは主張できない
-    return real.quantize(expected, rounding=ROUND_HALF_UP) == expected
+    exact = Context(prec=len(actual), rounding=ROUND_HALF_UP)  # 桁の多い数も、途中で丸めない
+    return real.quantize(expected, context=exact) == expected
 
 
 class _Segment:
