@@ -3,6 +3,8 @@
 import re
 import symtable
 import sys
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 
 import nbformat
@@ -83,9 +85,15 @@ def _packages(codes: list[str], own: set[str]) -> list[tuple[str, str]]:
     names = set()
     for code in codes:
         names |= set(re.findall(r"^\s*(?:from|import) (\w+)", code, re.MULTILINE))
-    known = packages_distributions()
+    known = _installed()
     outside = sorted(names & known.keys() - sys.stdlib_module_names - own)
     return [(name, known[name][0]) for name in outside]
+
+
+@cache
+def _installed() -> Mapping[str, list[str]]:
+    """importする名前ごとの、配布パッケージの名前。調べるのに一秒近くかかる。"""
+    return packages_distributions()
 
 
 def code_cell(

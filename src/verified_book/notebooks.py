@@ -148,6 +148,8 @@ def _writer(app: Sphinx, document: str) -> Writer:
 
     def picture(node: nodes.image) -> str:
         path = Path(app.srcdir) / node["uri"]
+        if not path.is_file():
+            return ""  # 画像がないことは、Sphinxが知らせる
         content = base64.b64encode(path.read_bytes()).decode()
         return f"data:{mimetypes.guess_type(path.name)[0]};base64,{content}"
 

@@ -57,6 +57,15 @@ def _judge(copy: Copy, planted: list[Mutant], jobs: int) -> Iterator[dict]:
         yield {"red": "\n".join([*wrong, *sorted(site.base)])}
         return
 
+    def again(path: str) -> dict:
+        return {"new": sorted(site.warnings(path, copy.text(path)))}
+
+    paths = sorted({mutant.path for mutant in planted})
+    for path, result, _ in forked(paths, again, jobs=jobs, limit=LIMIT):
+        if result.get("new") != []:
+            yield {"red": f"{path}を元のまま読み直すと、結果が変わります：{result}"}
+            return
+
     def work(index: int) -> dict:
         mutant = planted[index]
         text = mutant.apply(copy.text(mutant.path))
@@ -74,7 +83,10 @@ def _judge(copy: Copy, planted: list[Mutant], jobs: int) -> Iterator[dict]:
             return {"by": "期待値"}
         if rules.check(path, text):
             return {"by": "verified_book.lint"}
-        return {"by": "Sphinx" if site.warnings(mutant.path, text) else ""}
+        try:
+            return {"by": "Sphinx" if site.warnings(mutant.path, text) else ""}
+        except Exception as error:
+            return {"by": f"組み立ての異常終了：{type(error).__name__}"}
 
     for index, result, seconds in forked(range(len(planted)), work, jobs=jobs, limit=LIMIT):
         if result == TIMED_OUT or "died" in result:
