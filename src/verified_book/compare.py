@@ -14,6 +14,7 @@ from unicodedata import east_asian_width
 # 末尾の三つだけが省略記号なので、``99....`` は「99.」で始まる任意の文字列を表す
 ELLIPSIS = re.compile(r"\.\.\.(?!\.)")
 NUMBER = re.compile(r"(?<![A-Za-z0-9_.])\d+\.\d+(?:[eE][-+]?\d+)?(?!\d|\.\d)")
+EXPONENT = re.compile("[eE]")
 TOKEN = re.compile(r"[-+]?\w+(?:\.\w*)*(?:[eE][-+]?\d+)?|\s+|.")
 
 
@@ -39,8 +40,8 @@ def same_number(written: str, actual: str) -> bool:
     >>> same_number("1.2e-05", "1.234e-05"), same_number("0.500", "0.5")
     (True, False)
     """
-    if ("e" in written.lower()) != ("e" in actual.lower()):
-        return False
+    if EXPONENT.findall(written) != EXPONENT.findall(actual):
+        return False  # 指数の有無と、eの書き方は、文字どおり比べる
     expected, real = Decimal(written), Decimal(actual)
     if real.as_tuple().exponent > expected.as_tuple().exponent:
         return False  # 実行が示していない桁までは主張できない
