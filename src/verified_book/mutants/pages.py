@@ -52,7 +52,6 @@ def _judge(copy: Copy, planted: list[Mutant], jobs: int) -> Iterator[dict]:
         return
     rules = _Rules(copy)
     wrong = [problem for path in copy.book.chapter_paths() for problem in rules.check(path)]
-    cells = {chapter.name: chapter.cells for chapter in copy.chapters}
     site = _Site(copy)
     if wrong or site.base:
         yield {"red": "\n".join([*wrong, *sorted(site.base)])}
@@ -72,19 +71,16 @@ def _judge(copy: Copy, planted: list[Mutant], jobs: int) -> Iterator[dict]:
         text = mutant.apply(copy.text(mutant.path))
         path = copy.book.root / mutant.path
         chapter = parse(path, mutant.path, text)
-        if chapter.problems:
-            return {"by": "章の書き方"}
-        if chapter.cells != cells.get(mutant.path):  # 文章はSphinxが読むときに検証する
-            notebook = cached(copy.book, chapter)
-            if notebook is None:
-                return {"by": "実行結果がない"}
-            try:
-                changed = verify(chapter, notebook)
-            except Exception as error:  # 組み立ても、この例外で止まる
-                return {"by": f"組み立ての異常終了：{type(error).__name__}"}
-            others = [result for result in results if result.chapter.name != mutant.path]
-            if changed.problems or too_many_exemptions([*others, changed]):
-                return {"by": "期待値"}
+        notebook = None if chapter.problems else cached(copy.book, chapter)
+        if notebook is None:
+            return {"by": "章の書き方" if chapter.problems else "実行結果がない"}
+        try:
+            changed = verify(chapter, notebook)
+        except Exception as error:  # 組み立ても、この例外で止まる
+            return {"by": f"組み立ての異常終了：{type(error).__name__}"}
+        others = [result for result in results if result.chapter.name != mutant.path]
+        if changed.problems or too_many_exemptions([*others, changed]):
+            return {"by": "期待値"}
         if rules.check(path, text):
             return {"by": "verified_book.lint"}
         try:
