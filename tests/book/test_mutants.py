@@ -111,6 +111,21 @@ print(f"{steps}歩")
 40歩
 ```
 """
+TWICE = """
+from sphinx.util import logging
+
+seen = []
+
+
+def setup(app):
+    app.connect("doctree-read", read)
+
+
+def read(app, doctree):
+    if doctree["source"] in seen:
+        logging.getLogger(__name__).warning("二度目です")
+    seen.append(doctree["source"])
+"""
 CAUGHT = re.compile(r"^([\w-]+) +caught (\d+) of (\d+)", re.MULTILINE)
 
 
@@ -218,6 +233,15 @@ def test_red_book_is_refused(shop):
     run = shop.run("verified_book.mutants", "--kind", "cell-operator")
     assert run.status == 1
     assert "誤りを植える前から、検証が失敗します。\ndocs/chapter.md:" in run.text
+
+
+def test_a_page_that_reads_differently_again_is_refused(shop):
+    conf = shop.root / "conf.py"
+    conf.write_text(conf.read_text("utf-8") + TWICE, "utf-8")
+    run = shop.run("verified_book.mutants", "--kind", "alt")
+    assert run.status == 1
+    assert "元のまま読み直すと、結果が変わります" in run.text
+    assert "二度目です" in run.text
 
 
 def test_sample_is_seeded_and_spread(shop):
