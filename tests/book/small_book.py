@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).parents[2]
 PYPROJECT = """\
 [tool.pytest.ini_options]
 addopts = "-p verified_book.pytest_plugin -p no:cacheprovider -p no:doctest"

@@ -1,5 +1,6 @@
 """動かせる図のデータ：セルからページへそのまま届き、誤りは場所とともに分かる。"""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -8,6 +9,7 @@ import nbformat
 import pytest
 from small_book import CONF, SmallBook
 
+from verified_book import interactive as module
 from verified_book.book import Book
 from verified_book.chapter import Cell
 from verified_book.expectations import check, output_text
@@ -47,6 +49,25 @@ def dots(book: SmallBook) -> SmallBook:
     for name in ("dots.js", "interactive.js", "interactive.css"):
         (folder / name).touch()
     return book
+
+
+def test_what_a_cell_hands_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+    monkeypatch.setattr(module, "display", lambda *args, **options: shown.append((args, options)))
+    start = '<script type="application/json" class="interactive-data" data-kind="dots">'
+    module.interactive("dots", {"値": [1]})
+    assert shown.pop() == (
+        ({"text/html": f'{start}{{"値":[1]}}</script>'},),
+        {"raw": True, "metadata": None},
+    )
+    path = tmp_path / "weights.onnx"
+    path.write_bytes(b"abc")
+    module.interactive("dots", {"値": 1}, [path])
+    name = f"weights-{hashlib.sha256(b'abc').hexdigest()[:8]}.onnx"
+    assert shown.pop() == (
+        ({"text/html": f'{start}{{"値":1,"files":{{"weights.onnx":"{name}"}}}}</script>'},),
+        {"raw": True, "metadata": {"verified_book_files": {name: "YWJj"}}},
+    )
 
 
 def data_of(page: str) -> list[tuple[str, object]]:
@@ -154,7 +175,7 @@ def test_json_comes_back_as_it_was(data: object) -> None:
 def test_what_json_cannot_hold_is_named_with_its_place(
     data: object, error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=re.escape(message)):
+    with pytest.raises(error, match=f"^{re.escape(message)}"):
         as_json(data)
 
 

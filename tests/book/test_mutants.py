@@ -111,6 +111,45 @@ print(f"{steps}歩")
 40歩
 ```
 """
+UNTESTED = '''"""税。"""
+
+
+def total(price):
+    """税込の値段。
+
+    Examples
+    --------
+    >>> import time
+    >>> from shop.tax import total
+    >>> slow = total(time.sleep(0.5) or 100)
+    >>> slow
+    110
+    """
+    return price + price // 10
+
+
+def untested():
+    return 41
+'''
+FORKED = """\
+```{code-cell} python
+import os
+
+begun = os.getpid()
+```
+
+```{code-cell} python
+x = 1
+```
+
+```{code-cell} python
+print(begun == os.getpid())
+```
+
+```{expect}
+True
+```
+"""
 TWICE = """
 from sphinx.util import logging
 
@@ -195,9 +234,10 @@ def test_training_is_cut_short_where_nothing_changes(book):
     run = book.run("short", "--kind", "cell-constant", "--kind", "raises")
     assert counts(run.text) == {"raises": (3, 3), "cell-constant": (5, 5)}, run.text
     assert "変わらないもの 1）" in run.text  # unused = 4
-    # 最後まで動かすのは、カーネル、誤りのない章、batch_size=2、range(41)、長いセルの中の誤り
+    # 最後まで動かすのは、カーネル、誤りのない章、batch_size=2、range(41)、誤りなしでも
+    # そこまで通ることの確認、長いセルの中の誤り
     whole = (book.root / "data/steps").read_text().split()
-    assert sorted(whole) == ["20", "40", "40", "40", "41"], run.text
+    assert sorted(whole) == ["20", "40", "40", "40", "40", "41"], run.text
 
 
 def test_blind_comparison_leaves_survivors(shop):
@@ -242,6 +282,21 @@ def test_a_page_that_reads_differently_again_is_refused(shop):
     assert run.status == 1
     assert "元のまま読み直すと、結果が変わります" in run.text
     assert "二度目です" in run.text
+
+
+def test_examples_that_need_one_another_stay_together(shop):
+    """後の例ほど速くても、先には動かさない。動かせば、どの誤りも見つかったことになる。"""
+    (shop.root / "src/shop/tax.py").write_text(UNTESTED)
+    run = shop.run("verified_book.mutants", "--kind", "src-constant")
+    assert counts(run.text) == {"src-constant": (1, 2)}, run.text
+    assert "return 41 → return 42" in run.text
+
+
+def test_cells_that_fail_without_a_fault_are_refused(book):
+    book.write(FORKED)
+    run = book.run("verified_book.mutants", "--kind", "cell-constant")
+    assert run.status == 1
+    assert "docs/chapter.md:14: 誤りがなくても、このセルから後が失敗" in run.text
 
 
 def test_sample_is_seeded_and_spread(shop):

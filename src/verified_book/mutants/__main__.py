@@ -3,6 +3,7 @@
 import argparse
 import os
 import random
+import signal
 import sys
 import time
 from collections import defaultdict
@@ -32,6 +33,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=today, help="標本の乱数のシード（既定は今日）")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="同時に動かす数")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # 止められても、子を残さない
     book = Book.load(Path.cwd())
     chapters = [chapter for chapter in chapters_of(book) if options.chapter in chapter.name]
     problems = execute_all(book, chapters or chapters_of(book), print)

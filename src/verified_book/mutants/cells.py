@@ -49,7 +49,7 @@ def _run(copy: Copy, chapter: Chapter, planted: list[Mutant], jobs: int) -> Iter
     reading = Reading(copy, chapter, session)
     survivors, shown = [], []
     for first, cell in enumerate(chapter.cells):
-        left = groups[first]
+        left, reached = groups[first], first
         for mode in reading.modes(first):
             work = partial(_walk, reading, first, sources, mode=mode)
             waiting, left = left, []
@@ -61,8 +61,14 @@ def _run(copy: Copy, chapter: Chapter, planted: list[Mutant], jobs: int) -> Iter
                     left.append(index)
                     survivors += [(record, first, result["shown"])] if mode is Mode.FULL else []
                 else:
+                    if mode is Mode.FULL:
+                        reached = max(reached, result.get("at", first))
                     by = "時間切れ" if result == TIMED_OUT else "カーネルの異常終了"
                     yield {**record, "caught": True, "by": result.get("by", by)}
+        passed = any(start == first for _, start, _ in survivors)
+        if not passed and (red := _red(reading, first, reached)):
+            yield {"red": f"{chapter.name}:{cell.line}: {red}"}
+            return
         reason, node = session.refused(cell)
         if reason:
             yield {"red": f"{chapter.name}:{cell.line}: {reason}"}
@@ -75,6 +81,20 @@ def _run(copy: Copy, chapter: Chapter, planted: list[Mutant], jobs: int) -> Iter
 
 def _walk(reading: Reading, first: int, sources: list[str], index: int, *, mode: Mode) -> dict:
     return reading.walk(first, sources[index], mode=mode)
+
+
+def _red(reading: Reading, first: int, reached: int) -> str:
+    """誤りがどれも ``first`` より後で見つかったときに、誤りなしではそこまで通ることを確かめる。"""
+    if reached == first:
+        return ""
+
+    def walk(_: int) -> dict:
+        return reading.walk(first, mode=Mode.FULL, last=reached)
+
+    ((_, result, _),) = forked([0], walk, jobs=1, limit=reading.limit)
+    return (
+        "" if result.get("caught") is False else f"誤りがなくても、このセルから後が失敗：{result}"
+    )
 
 
 def _clue(cells: list[Cell], shown: list, got: list, used: set[str]) -> dict:

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import gc
 import json
 import os
 import select
@@ -44,6 +45,7 @@ def forked(
         ``work`` が例外を起こしたとき。
     """
     waiting, running = iter(items), []
+    gc.freeze()  # 子が、親の作った物をごみ集めのたびに調べ、写してしまわないように
     try:
         while True:
             while len(running) < jobs and (item := next(waiting, None)) is not None:
@@ -64,6 +66,7 @@ def forked(
                         raise RuntimeError(result["error"])
                     yield child.item, result, time.monotonic() - child.begin
     finally:
+        gc.unfreeze()
         for child in running:
             _kill(child.pid)
             os.waitpid(child.pid, 0)
@@ -183,7 +186,7 @@ def _stream(produce: Callable[[], Iterator[dict]]) -> _Stream:
                     pipe.write(json.dumps(record, ensure_ascii=False) + "\n")
                     pipe.flush()
             status = 0
-        except BaseException:
+        except Exception:
             traceback.print_exc()
         finally:
             sys.stderr.flush()

@@ -18,7 +18,7 @@ from verified_book.expectations import check, too_many_exemptions, verify, verif
 from verified_book.mutants.expectation import slice_around
 from verified_book.mutants.fork import TIMED_OUT, forked
 from verified_book.mutants.mutant import Judged, Mutant, Verdict
-from verified_book.mutants.reading import verdicts
+from verified_book.mutants.reading import each, verdicts
 from verified_book.mutants.tree import Copy
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -29,14 +29,17 @@ def judge_text(copy: Copy, mutants: Iterable[Mutant], jobs: int) -> Judged:
     """期待値の中の誤りを、そのセルの出力と比べる。"""
     chapters = {chapter.name: chapter for chapter in copy.chapters}
     outputs = {name: cached(copy.book, chapter) for name, chapter in chapters.items()}
-    for mutant in mutants:
+
+    def judge(mutant: Mutant) -> Verdict:
         chapter = chapters[mutant.path]
         cell, text = slice_around(chapter, mutant)
         head = chapter.text[: chapter.text.index("\n---", 3) + 5]
         mutated = parse(chapter.path, chapter.name, head + text)
         node = outputs[mutant.path].cells[cell.index]
         refused = mutated.problems or check(mutated.cells[0], node)
-        yield mutant, Verdict(bool(refused), "期待値" if refused else ""), 0.0
+        return Verdict(bool(refused), "期待値" if refused else "")
+
+    return each(list(mutants), judge, jobs)
 
 
 def judge_pages(copy: Copy, mutants: Iterable[Mutant], jobs: int) -> Judged:
@@ -66,27 +69,33 @@ def _judge(copy: Copy, planted: list[Mutant], jobs: int) -> Iterator[dict]:
             yield {"red": f"{path}を元のまま読み直すと、結果が変わります：{result}"}
             return
 
-    def work(index: int) -> dict:
-        mutant = planted[index]
-        text = mutant.apply(copy.text(mutant.path))
+    def by_sphinx(mutant: Mutant, text: str) -> str:
+        try:
+            return "Sphinx" if site.warnings(mutant.path, text) else ""
+        except Exception as error:  # 組み立ても、この例外で止まる
+            return f"組み立ての異常終了：{type(error).__name__}"
+
+    def by_rules(mutant: Mutant, text: str) -> str:
         path = copy.book.root / mutant.path
         chapter = parse(path, mutant.path, text)
         notebook = None if chapter.problems else cached(copy.book, chapter)
         if notebook is None:
-            return {"by": "章の書き方" if chapter.problems else "実行結果がない"}
+            return "章の書き方" if chapter.problems else "実行結果がない"
         try:
             changed = verify(chapter, notebook)
-        except Exception as error:  # 組み立ても、この例外で止まる
-            return {"by": f"組み立ての異常終了：{type(error).__name__}"}
+        except Exception as error:
+            return f"組み立ての異常終了：{type(error).__name__}"
         others = [result for result in results if result.chapter.name != mutant.path]
         if changed.problems or too_many_exemptions([*others, changed]):
-            return {"by": "期待値"}
-        if rules.check(path, text):
-            return {"by": "verified_book.lint"}
-        try:
-            return {"by": "Sphinx" if site.warnings(mutant.path, text) else ""}
-        except Exception as error:
-            return {"by": f"組み立ての異常終了：{type(error).__name__}"}
+            return "期待値"
+        return "verified_book.lint" if rules.check(path, text) else ""
+
+    def work(index: int) -> dict:
+        mutant = planted[index]
+        text = mutant.apply(copy.text(mutant.path))
+        # 先に、その種類を見つけそうな方で調べる
+        first, then = (by_rules, by_sphinx) if mutant.kind != "reference" else (by_sphinx, by_rules)
+        return {"by": first(mutant, text) or then(mutant, text)}
 
     for index, result, seconds in forked(range(len(planted)), work, jobs=jobs, limit=LIMIT):
         if result == TIMED_OUT or "died" in result:

@@ -10,10 +10,13 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from datetime import datetime
 from enum import Enum, auto
+from functools import partial
 from itertools import islice
 
 import nbformat
@@ -63,6 +66,20 @@ def answer(planted: list[Mutant], record: dict) -> tuple[Mutant, Verdict, float]
     return planted[record["index"]], Verdict(record["caught"], record["by"]), record["seconds"]
 
 
+def each(planted: list[Mutant], judge: Callable[[Mutant], Verdict], jobs: int) -> Judged:
+    """``planted`` を ``jobs`` 個のプロセスに分け、一つずつ ``judge`` に渡す。"""
+
+    def part(first: int) -> Iterator[dict]:
+        for index in range(first, len(planted), jobs):
+            begin = time.monotonic()
+            verdict = judge(planted[index])
+            seconds = time.monotonic() - begin
+            yield {"index": index, "seconds": seconds, **asdict(verdict)}
+
+    for record in streamed([partial(part, first) for first in range(jobs)], jobs):
+        yield answer(planted, record)
+
+
 class Reading:
     """一つの章を動かす用意。
 
@@ -99,20 +116,23 @@ class Reading:
             return [Mode.FULL]
         return [*([] if first in self.long else [Mode.SKIP]), Mode.SHORT, Mode.FULL]
 
-    def walk(self, first: int, source: str | None = None, *, mode: Mode) -> dict:
-        """``first`` 番目から先のセルを動かし、検証が退けたところで終わる。
+    def walk(
+        self, first: int, source: str | None = None, *, mode: Mode, last: int | None = None
+    ) -> dict:
+        """``first`` 番目から ``last`` 番目（なければ終わり）までのセルを動かす。
 
-        ``source`` は、``first`` 番目のセルの代わりに動かすコード。
+        検証が退けたところで終わる。``source`` は、``first`` 番目のセルの代わりに動かすコード。
 
         Returns
         -------
         dict
-            ``caught`` と、見つけたもの（``by``）か、各セルの出力（``shown``）。長いセルの外の
-            誤りで、SHORTの出力がどれも変わらなければ、``same`` が真。
+            ``caught`` と、見つけたもの（``by``）とそのセル（``at``）か、各セルの出力（``shown``）。
+            長いセルの外の誤りで、SHORTの出力がどれも変わらなければ、``same`` が真。
         """
         shown = []
         with own_folder(), first_steps(mode) as lengths:
-            for index, cell in list(enumerate(self.chapter.cells))[first:]:
+            cells = list(enumerate(self.chapter.cells))
+            for index, cell in cells[first : None if last is None else last + 1]:
                 if mode is Mode.SKIP and index in self.long:
                     continue
                 code = source if index == first else None
@@ -120,7 +140,7 @@ class Reading:
                 shown.append([*summary(cell, node), *lengths])
                 if reason and self._counts(index, shown[-1], mode):
                     line = cell.expectation.line if cell.expectation else cell.line
-                    return {"caught": True, "by": f"{self.chapter.name}:{line}"}
+                    return {"caught": True, "by": f"{self.chapter.name}:{line}", "at": index}
         same = mode is Mode.SHORT and first not in self.long and shown == self.short[first:]
         return {"caught": False, "shown": shown, "same": same}
 

@@ -6,7 +6,6 @@
 import importlib
 import sys
 import tempfile
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +15,7 @@ from verified_book.cache_key import key
 from verified_book.chapter import Chapter
 from verified_book.mutants.fork import forked
 from verified_book.mutants.mutant import Judged, Mutant, Verdict
+from verified_book.mutants.reading import each
 from verified_book.mutants.session import imports
 from verified_book.mutants.tree import Copy, link_tree
 
@@ -23,11 +23,11 @@ from verified_book.mutants.tree import Copy, link_tree
 def judge_stale(copy: Copy, mutants: Iterable[Mutant], jobs: int) -> Judged:
     planted = list(mutants)
     if not planted:
-        return
+        return iter(())
     before = {chapter.name: key(copy.book, chapter) for chapter in copy.chapters}
     users = {chapter.name: loaded(copy, chapter) for chapter in copy.chapters}
-    for mutant in planted:
-        begin = time.monotonic()
+
+    def judge(mutant: Mutant) -> Verdict:
         folder = Path(tempfile.mkdtemp(dir=copy.scratch)) / "tree"
         root = link_tree(copy, folder, mutant.path, mutant.apply(copy.text(mutant.path)))
         book = replace(copy.book, root=root)
@@ -35,7 +35,9 @@ def judge_stale(copy: Copy, mutants: Iterable[Mutant], jobs: int) -> Judged:
         wanted = {name for name, modules in users.items() if mutant.path in modules}
         wrong = "、".join(sorted(changed ^ wanted))
         by = f"鍵の誤る章：{wrong}" if wrong else "実行結果の鍵"
-        yield mutant, Verdict(not wrong, by), time.monotonic() - begin
+        return Verdict(not wrong, by)
+
+    return each(planted, judge, jobs)
 
 
 def loaded(copy: Copy, chapter: Chapter) -> set[str]:

@@ -1,10 +1,11 @@
 """用語の一覧が退ける書き方を、正しい用語が出てくるすべての場所に一つずつ植え、lintが見つけるか。"""
 
 import re
-import time
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 from verified_book.mutants.mutant import Judged, Mutant, Verdict
+from verified_book.mutants.reading import each
 from verified_book.mutants.references import FENCE, hide_literals
 from verified_book.mutants.tree import Copy
 from verified_book.terms import wordings, wrong_words
@@ -60,11 +61,12 @@ def _shown(text: str) -> str:
 
 
 def judge_terms(copy: Copy, mutants: Iterable[Mutant], jobs: int) -> Judged:
-    clean: dict[str, set] = {}
-    for mutant in mutants:
-        begin, text = time.monotonic(), copy.text(mutant.path)
-        if mutant.path not in clean:
-            clean[mutant.path] = set(wrong_words(text))
-        found = set(wrong_words(mutant.apply(text))) - clean[mutant.path]
-        by = "verified_book.lint" if found else ""
-        yield mutant, Verdict(bool(found), by), time.monotonic() - begin
+    @cache
+    def clean(path: str) -> set:
+        return set(wrong_words(copy.text(path)))
+
+    def judge(mutant: Mutant) -> Verdict:
+        found = set(wrong_words(mutant.apply(copy.text(mutant.path)))) - clean(mutant.path)
+        return Verdict(bool(found), "verified_book.lint" if found else "")
+
+    return each(list(mutants), judge, jobs)
