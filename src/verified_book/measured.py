@@ -52,11 +52,19 @@ def value(book: Book, document: str, name: str, spec: str) -> str:
     MeasuredError
         章か値がないか、値が書式に合わないとき。
     """
+    return _formatted(_results(book, document)[1], document, name, spec)
+
+
+def _results(book: Book, document: str) -> tuple[str, dict[str, str]]:
+    """章の実行結果の鍵と、glueした値。"""
     chapter = chapter_of(book, document)
     notebook = cached(book, chapter) if chapter and not chapter.problems else None
-    if notebook is None:
+    if chapter is None or notebook is None:
         raise MeasuredError(f"章「{document}」の実行結果がありません。")
-    values = glued(notebook)
+    return key(book, chapter), glued(notebook)
+
+
+def _formatted(values: dict[str, str], document: str, name: str, spec: str) -> str:
     if name not in values:
         known = "、".join(values) or "一つもありません"
         raise MeasuredError(f"章「{document}」に、glueされた値「{name}」がありません（{known}）。")
@@ -79,13 +87,17 @@ class Measured(SphinxRole):
                 raise MeasuredError(f"「{self.text}」は「章#名前:書式」の形ではありません。")
             document, name, spec = found.groups()
             document = document or self.env.docname
-            book = Book.load(Path(self.env.app.confdir))
-            text = value(book, document, name, spec or "")
+            # 一つのページが何度使っても、章は一度だけ読む
+            results = self.env.temp_data.setdefault("verified_book.measured", {})
+            if document not in results:
+                results[document] = _results(Book.load(Path(self.env.app.confdir)), document)
+            used, values = results[document]
+            text = _formatted(values, document, name, spec or "")
         except MeasuredError as error:
             logger.warning(str(error), location=self.get_location(), type="verified_book")
             return [], []
         uses = self.env.metadata[self.env.docname].setdefault("measured", {})
-        uses[document] = key(book, chapter_of(book, document))
+        uses[document] = used
         return [nodes.inline("", text, classes=["measured"])], []
 
 
