@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -551,9 +552,10 @@ def test_wrong_options(options, sentence):
 
 
 def test_complete_data_are_only_checked(raw, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path.parent)
-    tmp_path.rename("data")
-    monkeypatch.setattr(data.ensure_mnist, "__defaults__", ("data", None, DIGESTS))
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    Path("MNIST").rename("data/MNIST")
+    monkeypatch.setattr(data, "ensure_mnist", partial(ensure_mnist, digests=DIGESTS))
     data.main([])
     assert capsys.readouterr().out == (
         "MNISTの4つのファイルが正しいことを確かめました：data/MNIST/raw\n"

@@ -448,9 +448,7 @@ def test_interrupt_ends_cleanly(command, root, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     ) as running:
-        late = threading.Timer(
-            60, running.kill
-        )  # 表示が変わっても、読み続けて終わらないことがないように
+        late = threading.Timer(60, running.kill)  # 待つ表示が出なくても、終わるように
         late.start()
         lines = [running.stdout.readline() for _ in range(2)]
         while (line := running.stderr.readline()) and not re.search("Epoch 1: Train: +[1-9]", line):

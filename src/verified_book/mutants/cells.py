@@ -92,9 +92,9 @@ def _red(reading: Reading, first: int, reached: int) -> str:
         return reading.walk(first, mode=Mode.FULL, last=reached)
 
     ((_, result, _),) = forked([0], walk, jobs=1, limit=reading.limit)
-    return (
-        "" if result.get("caught") is False else f"誤りがなくても、このセルから後が失敗：{result}"
-    )
+    if result.get("caught") is False:
+        return ""
+    return f"誤りがなくても、このセルから後が失敗：{result}"
 
 
 def _clue(cells: list[Cell], shown: list, got: list, used: set[str]) -> dict:

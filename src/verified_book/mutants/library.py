@@ -4,7 +4,6 @@
 """
 
 import os
-import sys
 import tempfile
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator
@@ -18,7 +17,7 @@ from verified_book.chapter import Chapter
 from verified_book.mutants.fork import TIMED_OUT, forked
 from verified_book.mutants.mutant import Judged, Mutant
 from verified_book.mutants.reading import Mode, Reading, verdicts
-from verified_book.mutants.session import Session, preload, prepare
+from verified_book.mutants.session import Session, preload, prepare, use
 from verified_book.mutants.tree import Copy, link_tree
 
 TEST_LIMIT = 300.0  # 試験がこれより長くかかれば、止まったとみなす（秒）
@@ -125,22 +124,13 @@ def _targets(copy: Copy, path: str) -> list[str]:
 def _pytest(copy: Copy, path: str, text: str, targets: list[str], timer: Timer) -> dict:
     """``path`` が ``text`` に変わった木で試験を動かし、最初に失敗したものを返す。"""
     root = link_tree(copy, Path(tempfile.mkdtemp(dir=copy.scratch)) / "tree", path, text)
-    _use(root / copy.book.sources)
+    use(root / copy.book.sources)
     os.chdir(root)
     status = pytest.main([*targets, *OPTIONS, "--rootdir", str(root)], plugins=[timer])
     if status == pytest.ExitCode.NO_TESTS_COLLECTED:
         status = 0
     failed = timer.failed or "試験の読み込み"
     return {"status": int(status), "failed": failed, "why": timer.why, "seconds": timer.seconds}
-
-
-def _use(sources: Path) -> None:
-    """このプロセスと、これが起こすプロセスに、``sources`` のモジュールを読ませる。"""
-    own = {path.name for path in sources.iterdir()}
-    for name in [name for name in sys.modules if name.partition(".")[0] in own]:
-        del sys.modules[name]  # このコマンド自身が、元の木から読み込んだもの
-    sys.path.insert(0, str(sources))
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(sources), os.environ.get("PYTHONPATH", "")])
 
 
 def _imported(copy: Copy, chapter: Chapter) -> set[str]:
@@ -163,7 +153,7 @@ def _read(
             text = copy.text(mutant.path)
             text = text if index < 0 else mutant.apply(text)
             folder = Path(tempfile.mkdtemp(dir=copy.scratch)) / "tree"
-            _use(link_tree(copy, folder, mutant.path, text) / copy.book.sources)
+            use(link_tree(copy, folder, mutant.path, text) / copy.book.sources)
             return reading.walk(0, mode=mode)
 
         waiting, group = group, []

@@ -94,7 +94,7 @@ def _judge(copy: Copy, planted: list[Mutant], jobs: int) -> Iterator[dict]:
         mutant = planted[index]
         text = mutant.apply(copy.text(mutant.path))
         # 先に、その種類を見つけそうな方で調べる
-        first, then = (by_rules, by_sphinx) if mutant.kind != "reference" else (by_sphinx, by_rules)
+        first, then = (by_sphinx, by_rules) if mutant.kind == "reference" else (by_rules, by_sphinx)
         return {"by": first(mutant, text) or then(mutant, text)}
 
     for index, result, seconds in forked(range(len(planted)), work, jobs=jobs, limit=LIMIT):

@@ -65,6 +65,15 @@ def own_folder() -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def use(sources: Path) -> None:
+    """このプロセスと、これが起こすプロセスに、``sources`` のモジュールを読ませる。"""
+    own = {path.name for path in sources.iterdir()}
+    for name in [name for name in sys.modules if name.partition(".")[0] in own]:
+        del sys.modules[name]  # このコマンド自身が、元の木から読み込んだもの
+    sys.path.insert(0, str(sources))
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(sources), os.environ.get("PYTHONPATH", "")])
+
+
 def preload(book: Book, codes: Iterable[str]) -> None:
     """``codes`` がimportする、本の外のパッケージを読み込む。分かれた後に、一つずつ払わないため。"""
     own = {path.name for path in (book.root / book.sources).iterdir()}

@@ -16,14 +16,12 @@ from verified_book.chapter import Chapter
 from verified_book.mutants.fork import forked
 from verified_book.mutants.mutant import Judged, Mutant, Verdict
 from verified_book.mutants.reading import each
-from verified_book.mutants.session import imports
+from verified_book.mutants.session import imports, use
 from verified_book.mutants.tree import Copy, link_tree
 
 
 def judge_stale(copy: Copy, mutants: Iterable[Mutant], jobs: int) -> Judged:
     planted = list(mutants)
-    if not planted:
-        return iter(())
     before = {chapter.name: key(copy.book, chapter) for chapter in copy.chapters}
     users = {chapter.name: loaded(copy, chapter) for chapter in copy.chapters}
 
@@ -43,12 +41,9 @@ def judge_stale(copy: Copy, mutants: Iterable[Mutant], jobs: int) -> Judged:
 def loaded(copy: Copy, chapter: Chapter) -> set[str]:
     """章のimport文をすべて動かしたときに読み込まれる、本のモジュール。"""
     root = copy.book.root
-    own = {path.name for path in (root / copy.book.sources).iterdir()}
 
     def work(_: int) -> dict:
-        for name in [name for name in sys.modules if name.partition(".")[0] in own]:
-            del sys.modules[name]  # このコマンド自身が、元の木から読み込んだもの
-        sys.path.insert(0, str(root / copy.book.sources))
+        use(root / copy.book.sources)
         sys.dont_write_bytecode = True
         for cell in chapter.cells:
             for statement in imports(cell.source):
