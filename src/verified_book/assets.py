@@ -7,7 +7,7 @@
 - アイコンと数式の書体を、使われる文字だけにする。
 
 まとめたものは ``_static/bundle/`` に入る。ページの中の並びは、それを指すように書き換える。
-書き換えるときに、コード（:mod:`verified_book.plain_code`）、図（:mod:`verified_book.dark_figures`）、
+書き換えるときに、コード（:mod:`verified_book.plain_code`）、図（:mod:`verified_book.themed_figures`）、
 見出し（:mod:`verified_book.headings`）も整える。
 """
 
@@ -26,10 +26,10 @@ from fontTools import subset
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 
-from verified_book.dark_figures import adapt_figures
 from verified_book.headings import break_headings
 from verified_book.node import run_node
 from verified_book.plain_code import plain_classes, unwrap_plain
+from verified_book.themed_figures import adapt_figures
 
 PACKAGE = Path(__file__).parent
 SMALL = 500  # これより小さいスクリプトは、ページの中に書く（バイト）
