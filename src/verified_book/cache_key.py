@@ -45,7 +45,8 @@ def imported_modules(sources: Path, codes: list[str]) -> list[Path]:
     codes : list of str
         Pythonのコード。``%`` と ``!`` で始まる行は無視する。
     """
-    packages = {p.name for p in sources.iterdir() if p.is_dir()} if sources.is_dir() else set()
+    folders = sources.iterdir() if sources.is_dir() else ()
+    packages = frozenset(folder.name for folder in folders if folder.is_dir())
     found: dict[Path, None] = {}
     waiting = [(code, "") for code in codes]
     while waiting:
@@ -59,7 +60,8 @@ def imported_modules(sources: Path, codes: list[str]) -> list[Path]:
     return sorted(found)
 
 
-def _imported_names(code: str, package: str, packages: set[str]) -> set[str]:
+@cache
+def _imported_names(code: str, package: str, packages: frozenset[str]) -> set[str]:
     # `python -m entering_pytorch.mnist` のように、文字列の中の名前も数える
     names = set(re.findall(rf"\b(?:{'|'.join(map(re.escape, packages))})(?:\.\w+)*", code))
     plain = "\n".join("pass" if re.match(r"\s*[%!]", line) else line for line in code.splitlines())

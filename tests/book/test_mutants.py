@@ -292,6 +292,16 @@ def test_examples_that_need_one_another_stay_together(shop):
     assert "return 41 → return 42" in run.text
 
 
+def test_a_chapter_judges_only_the_functions_that_it_calls(shop):
+    module = shop.root / "src/shop/tax.py"
+    module.write_text(UNTESTED.replace("    >>> ", "    "))
+    run = shop.run("verified_book.mutants", "--kind", "src-constant")
+    assert counts(run.text) == {"src-constant": (1, 2)}, run.text
+    assert "return 41 → return 42" in run.text
+    results = (shop.root / "_build/mutants/results.jsonl").read_text("utf-8")
+    assert '"by": "docs/chapter.md:' in results
+
+
 def test_cells_that_fail_without_a_fault_are_refused(book):
     book.write(FORKED)
     run = book.run("verified_book.mutants", "--kind", "cell-constant")

@@ -3,11 +3,17 @@
 試験に要るパッケージを読み込んだプロセスから、誤りの数だけ分かれるので、importの時間を払わない。
 """
 
+import ast
 import os
+import sys
 import tempfile
+import threading
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from sybil.integration.pytest import SybilItem
@@ -142,29 +148,77 @@ def _imported(copy: Copy, chapter: Chapter) -> set[str]:
 def _read(
     copy: Copy, chapter: Chapter, planted: list[Mutant], group: list[int], jobs: int
 ) -> Iterator[dict]:
-    """章を動かし、見つかった誤りだけを返す。"""
+    """章を動かし、見つかった誤りだけを返す。章が呼ばない関数の中の誤りは、確かめるまでもない。"""
     if not group:
         return
     reading = Reading(copy, chapter, Session())
-    for mode in reading.modes(-1):
 
-        def work(index: int, mode: Mode = mode) -> dict:
-            mutant = planted[index]
-            text = copy.text(mutant.path)
-            text = text if index < 0 else mutant.apply(text)
-            folder = Path(tempfile.mkdtemp(dir=copy.scratch)) / "tree"
-            use(link_tree(copy, folder, mutant.path, text) / copy.book.sources)
+    def work(index: int, mode: Mode) -> dict:
+        path = planted[max(index, 0)].path
+        text = copy.text(path)
+        text = text if index < 0 else planted[index].apply(text)
+        folder = Path(tempfile.mkdtemp(dir=copy.scratch)) / "tree"
+        use(link_tree(copy, folder, path, text) / copy.book.sources)
+        if index >= 0:
             return reading.walk(0, mode=mode)
+        with _calls(copy) as called:
+            return {**reading.walk(0, mode=mode), "called": list(called)}
 
-        waiting, group = group, []
-        if waiting and mode is Mode.FULL:
-            ((_, base, _),) = forked([-1], work, jobs=1, limit=reading.limit)
-            if base.get("caught") is not False:
-                yield {"red": f"{chapter.name}は、誤りを植える前から失敗します：{base}"}
+    def base(mode: Mode) -> dict:
+        ((_, result, _),) = forked([-1], partial(work, mode=mode), jobs=1, limit=reading.limit)
+        return result
+
+    modes = reading.modes(-1)
+    passed = base(modes[-2] if len(modes) > 1 else modes[-1])
+    called = passed.get("called", [])
+    group = [index for index in group if _reached(copy, planted[index], called)]
+    for mode in modes:
+        if group and mode is Mode.FULL:
+            passed = base(mode) if len(modes) > 1 else passed
+            if passed.get("caught") is not False:
+                yield {"red": f"{chapter.name}は、誤りを植える前から失敗します：{passed}"}
                 return
-        for index, result, seconds in forked(waiting, work, jobs=jobs, limit=reading.limit):
+        waiting, group = group, []
+        results = forked(waiting, partial(work, mode=mode), jobs=jobs, limit=reading.limit)
+        for index, result, seconds in results:
             by = "時間切れ" if result == TIMED_OUT else result.get("by", "カーネルの異常終了")
             if result.get("caught") is False:
                 group += [] if result["same"] else [index]
             else:
                 yield {"index": index, "seconds": seconds, "caught": True, "by": by}
+
+
+@contextmanager
+def _calls(copy: Copy) -> Iterator[set[tuple[str, int]]]:
+    """``src/`` の関数のうち、呼ばれたもののファイルと行を集める。"""
+    called: set[tuple[str, int]] = set()
+    inside = f"/{copy.book.sources}/"
+
+    def note(frame: FrameType, _event: str, _argument: object) -> None:
+        if inside in frame.f_code.co_filename:
+            called.add((frame.f_code.co_filename, frame.f_code.co_firstlineno))
+
+    threading.settrace(note)
+    sys.settrace(note)
+    try:
+        yield called
+    finally:
+        sys.settrace(None)
+        threading.settrace(None)
+
+
+def _reached(copy: Copy, mutant: Mutant, called: list[tuple[str, int]]) -> bool:
+    """誤りのある関数が、呼ばれたか。関数の外のコードは、読み込むだけで動く。"""
+    text = copy.text(mutant.path)
+    line = mutant.line(text)
+    functions = [
+        node
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.lineno <= line <= node.end_lineno
+    ]
+    if not functions:
+        return True
+    inner = max(functions, key=lambda node: node.lineno)
+    first = min([inner.lineno, *(decorator.lineno for decorator in inner.decorator_list)])
+    return any(name.endswith(f"/{mutant.path}") and at == first for name, at in called)
