@@ -48,6 +48,7 @@ def _run(copy: Copy, chapter: Chapter, planted: list[Mutant], jobs: int) -> Iter
     groups, sources = _by_cell(chapter, planted)
     reading = Reading(copy, chapter, session)
     survivors, shown = [], []
+    proved = 0  # このセルまでは、誤りがなければ、分かれたプロセスでも通る
     for first, cell in enumerate(chapter.cells):
         left, reached = groups[first], first
         for mode in reading.modes(first):
@@ -65,10 +66,13 @@ def _run(copy: Copy, chapter: Chapter, planted: list[Mutant], jobs: int) -> Iter
                         reached = max(reached, result.get("at", first))
                     by = "時間切れ" if result == TIMED_OUT else "カーネルの異常終了"
                     yield {**record, "caught": True, "by": result.get("by", by)}
-        passed = any(start == first for _, start, _ in survivors)
-        if not passed and (red := _red(reading, first, reached)):
-            yield {"red": f"{chapter.name}:{cell.line}: {red}"}
-            return
+        if any(start == first for _, start, _ in survivors):
+            proved = len(chapter.cells)
+        if reached > max(first, proved):
+            if red := _red(reading, first, reached):
+                yield {"red": f"{chapter.name}:{cell.line}: {red}"}
+                return
+            proved = reached
         reason, node = session.refused(cell)
         if reason:
             yield {"red": f"{chapter.name}:{cell.line}: {reason}"}
@@ -84,9 +88,7 @@ def _walk(reading: Reading, first: int, sources: list[str], index: int, *, mode:
 
 
 def _red(reading: Reading, first: int, reached: int) -> str:
-    """誤りがどれも ``first`` より後で見つかったときに、誤りなしではそこまで通ることを確かめる。"""
-    if reached == first:
-        return ""
+    """誤りなしで ``first`` から ``reached`` まで動かし、通らなければ、その理由を返す。"""
 
     def walk(_: int) -> dict:
         return reading.walk(first, mode=Mode.FULL, last=reached)
