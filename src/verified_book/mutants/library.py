@@ -27,6 +27,7 @@ from verified_book.mutants.session import Session, preload, prepare, use
 from verified_book.mutants.tree import Copy, link_tree
 
 TEST_LIMIT = 300.0  # 試験がこれより長くかかれば、止まったとみなす（秒）
+SLOW, STARTING = 3.0, 20.0  # 誤りのないときの何倍と何秒を過ぎれば、止まったとみなすか
 KILLERS = 3  # 早めに並べる、近くの誤りを見つけたばかりの試験の数
 LIKELY = 10.0  # それらの秒数を、何分の一とみなすか
 # 失敗を詳しく知らせる準備と、使わないプラグインを省く
@@ -108,13 +109,14 @@ def _tested(
         return _pytest(copy, path, text, targets, Timer(dict(times), killers))
 
     for _ in range(2):  # 二度目は、速い順に
-        ((_, base, _),) = forked([-1], work, jobs=1, limit=TEST_LIMIT)
+        ((_, base, alone),) = forked([-1], work, jobs=1, limit=TEST_LIMIT)
         if base.get("status", 1):
             why = f"{base.get('failed', base)}\n{base.get('why', '')}"
             yield {"red": f"{path}の試験が、誤りを植える前から失敗します：{why}"}
             return
         times.update(base["seconds"])
-    for index, result, seconds in forked(group, work, jobs=jobs, limit=TEST_LIMIT):
+    limit = min(TEST_LIMIT, SLOW * alone + STARTING)
+    for index, result, seconds in forked(group, work, jobs=jobs, limit=limit):
         by = "時間切れ" if result == TIMED_OUT else result.get("failed", "異常終了")
         if by not in killers:
             killers.append(by)
