@@ -166,20 +166,13 @@ def _read(
         with _calls(copy) as called:
             return {**reading.walk(0, mode=mode), "called": list(called)}
 
-    def base(mode: Mode) -> dict:
-        ((_, result, _),) = forked([-1], partial(work, mode=mode), jobs=1, limit=reading.limit)
-        return result
-
-    modes = reading.modes(-1)
-    passed = base(modes[-2] if len(modes) > 1 else modes[-1])
-    called = passed.get("called", [])
-    group = [index for index in group if _reached(copy, planted[index], called)]
-    for mode in modes:
-        if group and mode is Mode.FULL:
-            passed = base(mode) if len(modes) > 1 else passed
-            if passed.get("caught") is not False:
-                yield {"red": f"{chapter.name}は、誤りを植える前から失敗します：{passed}"}
+    for mode in reading.modes(-1):
+        if group and mode is not Mode.SKIP:
+            ((_, base, _),) = forked([-1], partial(work, mode=mode), jobs=1, limit=reading.limit)
+            if base.get("caught") is not False:
+                yield {"red": f"{chapter.name}は、誤りを植える前から失敗します：{base}"}
                 return
+            group = [index for index in group if _reached(copy, planted[index], base["called"])]
         waiting, group = group, []
         results = forked(waiting, partial(work, mode=mode), jobs=jobs, limit=reading.limit)
         for index, result, seconds in results:
@@ -192,7 +185,10 @@ def _read(
 
 @contextmanager
 def _calls(copy: Copy) -> Iterator[set[tuple[str, int]]]:
-    """``src/`` の関数のうち、呼ばれたもののファイルと行を集める。"""
+    """``src/`` の関数のうち、呼ばれたもののファイルと行を集める。
+
+    別のプロセスで呼ばれたものは集めない。その中の誤りは、見つからなかったことになる。
+    """
     called: set[tuple[str, int]] = set()
     inside = f"/{copy.book.sources}/"
 
