@@ -1,7 +1,9 @@
 """章を読む：セルと、そのすぐ下の期待値と、書き方の誤り。"""
 
 import re
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import nbformat
@@ -134,7 +136,11 @@ def parse(path: Path, name: str, text: str | None = None) -> Chapter:
     text : str, optional
         ファイルの代わりに読む本文。
     """
-    text = path.read_text("utf-8") if text is None else text
+    return deepcopy(_parse(path, name, path.read_text("utf-8") if text is None else text))
+
+
+@lru_cache(maxsize=64)  # 一度の組み立てで、同じページを何度も読む
+def _parse(path: Path, name: str, text: str) -> Chapter:
     executable = is_myst_markdown_notebook(text)
     chapter = Chapter(path, name, text, nbformat.v4.new_notebook())
     try:
