@@ -74,8 +74,9 @@ def served(site: Path, prefix: str) -> Iterator[str]:
     server.shutdown()
 
 
-def build_plain(conf: dict) -> None:
-    """同じ原稿を、テーマの初めの設定で組み立てる。実行結果は、本と同じものを使う。"""
+def plain_command(root: Path) -> list[str]:
+    """``root`` の本を、テーマの初めの設定で組み立てるコマンド。実行結果は、本と同じものを使う。"""
+    conf = eval_config_file(root / "conf.py", Tags())
     kept = [name for name in conf["extensions"] if name.rpartition(".")[2] not in OWN]
     changed = {
         "extensions": kept,
@@ -88,8 +89,8 @@ def build_plain(conf: dict) -> None:
         "Sphinx(*sys.argv[1:5], 'html', confoverrides=json.loads(sys.argv[5]),"
         " status=None, warning=None, parallel=2).build()"
     )
-    arguments = [ROOT / "docs", ROOT, PLAIN, ROOT / "_build/plain-doctrees", json.dumps(changed)]
-    subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True, cwd=ROOT)
+    places = ("docs", ".", "_build/plain", "_build/plain-doctrees")
+    return [sys.executable, "-c", code, *places, json.dumps(changed)]
 
 
 def lighthouse(address: str) -> dict:
@@ -145,7 +146,7 @@ def main() -> int:
     if not pages:
         print(f"「{part}」を名前に含むページがありません。先にmake htmlで組み立ててください。")
         return 1
-    build_plain(conf)
+    subprocess.run(plain_command(ROOT), check=True, cwd=ROOT)
     rows = []
     print(f"{'ページ':30} 性能 利用 作法 検索  FCP秒  LCP秒 TBTミリ秒   KB  初めの設定のKB（倍）")
     with served(SITE, prefix) as ours, served(PLAIN, prefix) as theirs:
