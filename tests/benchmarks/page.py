@@ -89,7 +89,7 @@ def plain_command(root: Path) -> list[str]:
         "Sphinx(*sys.argv[1:5], 'html', confoverrides=json.loads(sys.argv[5]),"
         " status=None, warning=None, parallel=2).build()"
     )
-    places = ("docs", ".", "_build/plain", "_build/plain-doctrees")
+    places = ("docs", ".", str(PLAIN.relative_to(ROOT)), "_build/plain-doctrees")
     return [sys.executable, "-c", code, *places, json.dumps(changed)]
 
 
