@@ -120,7 +120,7 @@ def link_literals(app: Sphinx, doctree: nodes.document) -> None:
         if name is None:
             continue
         try:
-            uri = app.config.api_links_address(name, *resolve(name))
+            uri = _address(app, name)
         except LookupError as error:
             LOGGER.warning(
                 "%sは入っているパッケージにありません（見つからないのは%s）",
@@ -134,6 +134,14 @@ def link_literals(app: Sphinx, doctree: nodes.document) -> None:
             link = nodes.reference("", "", internal=False, refuri=uri, classes=["api"])
             literal.replace_self(link)
             link += literal
+
+
+def _address(app: Sphinx, name: str) -> str | None:
+    """名前の説明のページ。一度確かめた名前は覚え、パッケージを読み込まずに答える。"""
+    known = app.env.api_links_known
+    if name not in known:
+        known[name] = app.config.api_links_address(name, *resolve(name))
+    return known[name]
 
 
 def _inside(node: nodes.Node, kinds: type) -> bool:
@@ -162,6 +170,17 @@ def link_reference(
     return nodes.reference("", "", content, internal=False, refuri=uri, classes=["api"])
 
 
+def forget(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
+    """パッケージの版や設定が変わり、すべての文書を読み直すときは、覚えた番地を捨てる。"""
+    if not hasattr(env, "api_links_known") or len(docnames) == len(env.found_docs):
+        env.api_links_known = {}
+
+
+def merge(app: Sphinx, env: BuildEnvironment, docnames: set[str], other: BuildEnvironment) -> None:
+    """並行して読んだプロセスが確かめた名前も、覚えておく。"""
+    env.api_links_known |= other.api_links_known
+
+
 def remember_versions(app: Sphinx, config: Config) -> None:
     """パッケージの版が変わったら、すべての文書を読み直させる。"""
     config.api_links_versions = {
@@ -175,6 +194,8 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_config_value("api_links_address", None, "")
     app.add_config_value("api_links_versions", {}, "env")
     app.connect("config-inited", remember_versions)
+    app.connect("env-before-read-docs", forget)
+    app.connect("env-merge-info", merge)
     app.connect("doctree-read", link_literals)
     app.connect("missing-reference", link_reference)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -4,8 +4,9 @@ import re
 import symtable
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
-from importlib.metadata import packages_distributions
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 
 import nbformat
 from nbformat.v4 import new_code_cell
@@ -85,9 +86,15 @@ def _packages(codes: list[str], own: set[str]) -> list[tuple[str, str]]:
     names = set()
     for code in codes:
         names |= set(re.findall(r"^\s*(?:from|import) (\w+)", code, re.MULTILINE))
-    known = _installed()
-    outside = sorted(names & known.keys() - sys.stdlib_module_names - own)
-    return [(name, known[name][0]) for name in outside]
+    outside = sorted(names - sys.stdlib_module_names - own)
+    return [(name, found) for name in outside if (found := _distribution(name))]
+
+
+def _distribution(name: str) -> str | None:
+    """``name`` をimportできる配布パッケージの名前。入っていなければNone。"""
+    with suppress(PackageNotFoundError):
+        return distribution(name).metadata["Name"]
+    return _installed().get(name, [None])[0]
 
 
 @cache

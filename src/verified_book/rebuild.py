@@ -3,14 +3,17 @@
 Sphinxは読み終えたページを覚えておくので、警告で失敗した組み立てをもう一度行うと成功してしまう。
 始めに印を置き、成功したときだけ消す。印が残っていたら（失敗しても、途中で止められても）全部読み直す。
 このパッケージのコードが変わったときも、前の組み立てのページは使わない。消した章のページも、残さない。
+変わったページが少なければ、プロセスを分けない。分けて結果を送り返すほうが、時間がかかる。
 """
 
 import hashlib
 from pathlib import Path
 
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 MARK = "unfinished"
+FEW = 5  # これより多くのページが変わったら、プロセスを分けて読み、書く
 
 
 def _begin(app: Sphinx) -> None:
@@ -20,6 +23,11 @@ def _begin(app: Sphinx) -> None:
         app.env.all_docs.clear()
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
+
+
+def _alone(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
+    if len(docnames) <= FEW:
+        app.parallel = 1
 
 
 def _end(app: Sphinx, exception: Exception | None) -> None:
@@ -51,6 +59,7 @@ def _code() -> str:
 def setup(app: Sphinx) -> dict[str, object]:
     app.add_config_value("rebuild_code", _code(), "env", types=str)
     app.connect("builder-inited", _begin)
+    app.connect("env-before-read-docs", _alone)
     app.connect("build-finished", _remove_left_pages)  # 素材をまとめる前
     app.connect("build-finished", _end, priority=999)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

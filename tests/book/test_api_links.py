@@ -2,6 +2,8 @@
 
 import io
 import re
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,38 +15,40 @@ from verified_book import api_links, pytorch_docs
 TORCH = pytorch_docs.TORCH
 
 
-@pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory):
-    """`index.md`を組み立て、`(HTML、警告)`を返す関数。"""
+def make(root: Path, text: str, **options: object) -> tuple[str, str]:
+    """`index.md`を組み立て、`(HTML、警告)`を返す。"""
+    (root / "index.md").write_text(text, "utf-8")
+    if not (root / "other.md").exists():
+        (root / "other.md").write_text("---\norphan: true\n---\n# ほかのページ\n", "utf-8")
+    warnings = io.StringIO()
+    with docutils_namespace():  # 組み立てるたびに、登録を元に戻す
+        app = Sphinx(
+            root,
+            None,
+            root / "html",
+            root / "doctrees",
+            "html",
+            confoverrides={
+                "extensions": ["myst_parser", "verified_book.api_links"],
+                "nitpicky": True,
+                "html_theme": "basic",
+                "api_links_packages": ["torch", "torchvision"],
+                "api_links_aliases": {"nn": "torch.nn", "F": "torch.nn.functional"},
+                "api_links_address": pytorch_docs.address,
+                **options,
+            },
+            status=None,
+            warning=warnings,
+        )
+        app.build()
+    html = Path(root, "html", "index.html").read_text("utf-8")
+    warned = re.sub(r"\x1b\[[0-9;]*m", "", warnings.getvalue()).replace(f"{root}/", "")
+    return html, warned
 
-    def run(text: str) -> tuple[str, str]:
-        root = tmp_path_factory.mktemp("book")
-        (root / "index.md").write_text(text, "utf-8")
-        warnings = io.StringIO()
-        with docutils_namespace():  # 組み立てるたびに、登録を元に戻す
-            app = Sphinx(
-                root,
-                None,
-                root / "html",
-                root / "doctrees",
-                "html",
-                confoverrides={
-                    "extensions": ["myst_parser", "verified_book.api_links"],
-                    "nitpicky": True,
-                    "html_theme": "basic",
-                    "api_links_packages": ["torch", "torchvision"],
-                    "api_links_aliases": {"nn": "torch.nn", "F": "torch.nn.functional"},
-                    "api_links_address": pytorch_docs.address,
-                },
-                status=None,
-                warning=warnings,
-            )
-            app.build()
-        html = Path(root, "html", "index.html").read_text("utf-8")
-        warned = re.sub(r"\x1b\[[0-9;]*m", "", warnings.getvalue()).replace(f"{root}/", "")
-        return html, warned
 
-    return run
+@pytest.fixture
+def build(tmp_path: Path):
+    return partial(make, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +121,24 @@ def test_missing_name_is_a_warning_at_its_line(build, text: str, missing: str) -
     assert warnings.startswith("index.md:5: WARNING:")
     assert f"（見つからないのは{missing}）" in warnings
     assert '<a class="api' not in html
+
+
+def test_a_name_once_found_is_remembered_until_every_page_is_read(
+    build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    resolve = api_links.resolve
+    monkeypatch.setattr(api_links, "resolve", lambda name: (asked.append(name), resolve(name))[1])
+    first, _ = build("# T\n\n`torch.zeros`。\n")
+    assert asked == ["torch.zeros"]
+    time.sleep(0.01)  # 直した時刻で、変わったページを見分ける
+    edited, warnings = build("# T\n\n直した`torch.zeros`、`torch.tensr`。\n")
+    assert asked == ["torch.zeros", "torch.tensr"]
+    link = re.search(r'<a class="api.*?</a>', first)[0]
+    assert link in edited
+    assert "（見つからないのはtorch.tensr）" in warnings
+    build("# T\n\n`torch.zeros`。\n", api_links_aliases={})
+    assert asked == ["torch.zeros", "torch.tensr", "torch.zeros"]
 
 
 def test_other_code_is_left_alone(build) -> None:

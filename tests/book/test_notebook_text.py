@@ -9,6 +9,7 @@ from docutils import nodes
 from markdown_it import MarkdownIt
 from small_book import CONF, SmallBook
 
+from verified_book import notebook_cells
 from verified_book.chapter import parse
 from verified_book.doctree_markdown import UnknownNodeError, Writer
 from verified_book.notebook_cells import needed_cells
@@ -129,6 +130,15 @@ def noted(book: SmallBook) -> SmallBook:
 
 def notebook(book: SmallBook) -> Path:
     return book.root / "_build/html/notebooks/chapter.ipynb"
+
+
+def test_packages_are_named_as_they_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import torch\nimport sys\nfrom PIL import Image\nimport own\n  from nowhere import x\n"
+    expected = [("PIL", "pillow"), ("torch", "torch")]
+    assert notebook_cells._packages([code], {"own"}) == expected
+    # 名前の同じパッケージは、入っているものをすべて調べずに見つける
+    monkeypatch.setattr(notebook_cells, "_installed", lambda: pytest.fail("すべてを調べた"))
+    assert notebook_cells._packages(["import torch, numpy"], set()) == [("torch", "torch")]
 
 
 def test_a_needed_cell_that_only_the_book_can_run_is_reported(noted: SmallBook) -> None:

@@ -1,8 +1,12 @@
 """失敗した組み立ては、直すまで何度でも失敗する。"""
 
 import shutil
+from pathlib import Path
 
+import pytest
 from small_book import ROOT, SmallBook
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace
 
 
 def test_a_warning_stays_red_until_it_is_mended(book: SmallBook) -> None:
@@ -43,3 +47,26 @@ def test_page_of_a_removed_chapter_does_not_stay(book: SmallBook) -> None:
     assert {"index.html", "search.html", "genindex.html", "chapter2.html"} <= {
         path.name for path in page.parent.glob("*.html")
     }
+
+
+@pytest.mark.parametrize(("count", "processes"), [(5, 1), (6, 2)])
+def test_processes_are_shared_out_only_for_many_pages(
+    count: int, processes: int, tmp_path: Path
+) -> None:
+    for number in range(count):
+        name = "index" if number == 0 else f"page{number}"
+        (tmp_path / f"{name}.rst").write_text(f":orphan:\n\nP{number}\n===\n")
+    with docutils_namespace():
+        app = Sphinx(
+            tmp_path,
+            None,
+            tmp_path / "html",
+            tmp_path / "doctrees",
+            "html",
+            confoverrides={"extensions": ["verified_book.rebuild"]},
+            status=None,
+            parallel=2,
+        )
+        app.build()
+    assert app.parallel == processes
+    assert app.statuscode == 0
