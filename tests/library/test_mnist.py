@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_mnist import write_split
 from torch import nn, optim
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision import datasets
@@ -22,27 +22,6 @@ from entering_pytorch import mnist
 
 CPU = torch.device("cpu")
 LINE = re.compile(r"Epoch \d+: (Train loss \d\.\d{4}|Test loss \d\.\d{4}, Accuracy \d+\.\d\d %)")
-
-
-def write_split(raw: Path, split: str, count: int) -> None:
-    """``count`` 枚の乱数の画像を、MNISTと同じ形式で書く。"""
-    generator = torch.Generator().manual_seed(count)
-    images = torch.randint(256, (count, 28, 28), generator=generator, dtype=torch.uint8)
-    labels = torch.arange(count, dtype=torch.uint8) % 10
-    header = struct.pack(">4i", 0x803, count, 28, 28)
-    (raw / f"{split}-images-idx3-ubyte").write_bytes(header + images.numpy().tobytes())
-    header = struct.pack(">2i", 0x801, count)
-    (raw / f"{split}-labels-idx1-ubyte").write_bytes(header + labels.numpy().tobytes())
-
-
-@pytest.fixture
-def root(tmp_path):
-    """訓練データ25枚、テストデータ15枚だけの、小さなMNIST。"""
-    raw = tmp_path / "data" / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    write_split(raw, "train", 25)
-    write_split(raw, "t10k", 15)
-    return tmp_path / "data"
 
 
 @pytest.fixture

@@ -1,0 +1,225 @@
+"""モデルを組み立て、学習し、評価する。途中の状態を取り出し、そこへ戻す。"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn, optim
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import lr_scheduler
+from tqdm import tqdm
+
+from entering_pytorch.distributed import rank, sum_over_ranks, world_size
+from entering_pytorch.loading import BatchLoader
+from entering_pytorch.mnist import Net
+
+
+@dataclass
+class Training:
+    """学習に使うもの一式。"""
+
+    net: Net
+    model: nn.Module
+    """学習で呼び出すもの。プロセスが1つなら ``net``、2つ以上ならそれを包んだもの。"""
+    optimizer: optim.Optimizer
+    scheduler: lr_scheduler.LRScheduler
+    device: torch.device
+    precision: str
+
+
+@dataclass
+class Position:
+    """学習がどこまで進んだか。"""
+
+    rng: Tensor
+    """このエポックの順を混ぜる前の、乱数の状態。エポックの途中では、乱数を使わない。"""
+    epoch: int = 0
+    batch: int = 0
+    loss: float = 0.0
+    """このエポックの、画像ごとの損失の和。"""
+
+
+def build(args: argparse.Namespace, steps: int) -> Training:
+    """オプションのとおりに、モデル、オプティマイザー、スケジューラーを作る。
+
+    Parameters
+    ----------
+    args
+        :py:func:`entering_pytorch.options.parse_args` が返したもの。
+    steps
+        学習の終わりまでに、パラメータを更新する回数。
+
+    Examples
+    --------
+    >>> from entering_pytorch.training import build
+    >>> from entering_pytorch.options import parse_args
+    >>> training = build(parse_args(["--device", "cpu", "--lr", "0.01"]), steps=100)
+    >>> training.scheduler.get_last_lr()
+    [0.0004]
+    """
+    net = Net().to(args.device)
+    if args.layout == "channels_last":
+        net.to(memory_format=torch.channels_last)
+    if args.compile:
+        net.compile()
+    optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=args.adam == "fused" or None)
+    if args.schedule == "onecycle":
+        scheduler = lr_scheduler.OneCycleLR(optimizer, max_lr=args.lr, total_steps=steps)
+    else:
+        scheduler = lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    model = DistributedDataParallel(net) if world_size() > 1 else net
+    return Training(net, model, optimizer, scheduler, args.device, args.precision)
+
+
+def train_step(training: Training, images: Tensor, labels: Tensor, size: int) -> Tensor:
+    """受け持ちの画像で、パラメータを1回だけ更新する。
+
+    Parameters
+    ----------
+    images, labels
+        画像 ``(n, 1, 28, 28)`` （float32）と正解 ``(n,)`` （int64）。
+    size
+        すべてのプロセスを合わせた、ミニバッチの枚数。
+
+    Returns
+    -------
+    Tensor
+        更新する前の、受け持ちの画像の損失の和。形は ``()`` 。
+
+    Examples
+    --------
+    >>> import torch
+    >>> from entering_pytorch.training import build, train_step
+    >>> from entering_pytorch.options import parse_args
+    >>> _ = torch.manual_seed(0)
+    >>> training = build(parse_args(["--device", "cpu", "--precision", "fp32"]), steps=100)
+    >>> images, labels = torch.randn(8, 1, 28, 28), torch.arange(8)
+    >>> losses = [train_step(training, images, labels, 8).item() for _ in range(5)]
+    >>> losses[0] > losses[-1]
+    True
+    """
+    training.optimizer.zero_grad()
+    with autocast(training):
+        output = training.model(images)  # (n, 10)
+        loss = nn.functional.nll_loss(output, labels, reduction="sum")
+    # DistributedDataParallelは勾配をプロセスの数で平均する。受け持ちの枚数が違っても
+    # ミニバッチ全体の平均になるように、和を全体の枚数で割り、プロセスの数を掛けておく
+    (loss * (world_size() / size)).backward()
+    training.optimizer.step()
+    training.scheduler.step()
+    return loss.detach()
+
+
+def autocast(training: Training) -> torch.autocast:
+    """``--precision`` が ``bf16`` なら、畳み込みと行列積をbfloat16で計算させる。"""
+    return torch.autocast(
+        training.device.type, torch.bfloat16, enabled=training.precision == "bf16"
+    )
+
+
+def train(
+    training: Training,
+    loader: BatchLoader,
+    position: Position,
+    save: Callable[[], None] = lambda: None,
+    save_every: int = 100,
+) -> float:
+    """訓練データの残りを一巡して学習し、画像1枚あたりの平均の損失を返す。
+
+    Parameters
+    ----------
+    loader
+        :py:func:`entering_pytorch.loading.make_loader` が返したもの。
+    position
+        始める位置。学習とともに進みます。
+    save
+        ``save_every`` ステップごとに呼ぶ関数。
+
+    Examples
+    --------
+    >>> import torch
+    >>> from entering_pytorch.training import Position, build, train
+    >>> from entering_pytorch.loading import make_loader
+    >>> from entering_pytorch.options import parse_args
+    >>> training = build(parse_args(["--device", "cpu", "--precision", "fp32"]), steps=235)
+    >>> loader = make_loader("data", True, 256, "memory", training.device)
+    >>> position = Position(torch.get_rng_state(), batch=230)
+    >>> _ = train(training, loader, position)
+    >>> position.batch
+    235
+    """
+    training.model.train()
+    batches = loader.batches
+    batches.start = position.batch
+    # 再開するまでの損失の和は、すべてのプロセスの分を、先頭のプロセスが引き継ぐ
+    total_loss = torch.tensor(position.loss if rank() == 0 else 0.0, device=training.device)
+    progress = tqdm(
+        loader,
+        desc=f"Epoch {position.epoch}: Train",
+        initial=position.batch,
+        leave=False,
+        disable=rank() > 0 or None,
+    )
+    for images, labels in progress:
+        images, labels = images.to(training.device), labels.to(training.device)
+        total_loss += train_step(training, images, labels, batches.size(position.batch))
+        position.batch += 1
+        if position.batch % save_every == 0:
+            position.loss = sum_over_ranks(total_loss).item()
+            save()
+    position.loss = sum_over_ranks(total_loss).item()
+    return position.loss / batches.count
+
+
+@torch.inference_mode()
+def test(training: Training, loader: BatchLoader, epoch: int) -> tuple[float, float]:
+    """テストデータで評価し、画像1枚あたりの平均の損失と、正解率（%）を返す。
+
+    プロセスが2つ以上のときは、手分けをして、合わせた値を返します。
+
+    Examples
+    --------
+    >>> from entering_pytorch import training as T
+    >>> from entering_pytorch.loading import make_loader
+    >>> from entering_pytorch.options import parse_args
+    >>> training = T.build(parse_args(["--device", "cpu", "--precision", "fp32"]), steps=100)
+    >>> loader = make_loader("data", False, 1000, "memory", training.device)
+    >>> loss, accuracy = T.test(training, loader, epoch=0)
+    >>> 2 < loss < 3 and 0 <= accuracy <= 100
+    True
+    """
+    training.net.eval()
+    total_loss = torch.tensor(0.0, device=training.device)
+    correct = torch.tensor(0.0, device=training.device)
+    progress = tqdm(loader, desc=f"Epoch {epoch}: Test", leave=False, disable=rank() > 0 or None)
+    for images, labels in progress:
+        images, labels = images.to(training.device), labels.to(training.device)
+        with autocast(training):
+            output = training.net(images)
+            total_loss += nn.functional.nll_loss(output, labels, reduction="sum")
+        correct += (output.argmax(dim=1) == labels).sum()
+    training.net.train()
+    loss, right = sum_over_ranks(torch.stack([total_loss, correct])).tolist()
+    return loss / loader.batches.count, 100 * right / loader.batches.count
+
+
+def state_of(training: Training, position: Position, settings: dict) -> dict[str, Any]:
+    """チェックポイントに保存する辞書を作る。"""
+    return {
+        "model": training.net.state_dict(),
+        "optimizer": training.optimizer.state_dict(),
+        "scheduler": training.scheduler.state_dict(),
+        "position": asdict(position),
+        "settings": settings,
+    }
+
+
+def restore(training: Training, state: dict[str, Any]) -> Position:
+    """:py:func:`state_of` の辞書のとおりに戻し、続きを始める位置を返す。"""
+    training.net.load_state_dict(state["model"])
+    training.optimizer.load_state_dict(state["optimizer"])
+    training.scheduler.load_state_dict(state["scheduler"])
+    torch.set_rng_state(state["position"]["rng"])
+    return Position(**state["position"])
