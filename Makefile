@@ -46,8 +46,8 @@ matrix: $(READY) data ## ほかの版のPyTorchとPythonで、すべての例を
 mutants: $(READY) $(NODE_READY) data ## 誤りを植え、検証が見つけた数を数える（K=tensor で章を、SAMPLE=60 で標本を選ぶ）
 	@python -m verified_book.mutants --chapter "$(K)" $(if $(SAMPLE),--sample $(SAMPLE))
 
-bench: html ## ページの重さとLighthouseの点を測る（K=tensor でページを選ぶ）
-	@python tests/benchmarks/page.py $(K)
+bench: html ## 速さと軽さを測り、表にする（K=training で部を、K="page tensor" でページも選ぶ）
+	@PYTHONPATH=$(PYTHONPATH):tests/site python tests/benchmarks/bench.py $(K)
 
 draw: html ## 数字を書く図に200枚を書かせ、正しく読めた数を測り直す
 	@PYTHONPATH=$(PYTHONPATH):tests/site python tests/benchmarks/draw.py

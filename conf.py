@@ -34,6 +34,7 @@ extensions = [
     "sphinxcontrib.bibtex",
     "verified_book.api_links",
     "verified_book.assets",
+    "verified_book.bench_table",
     "verified_book.chapter_numbers",
     "verified_book.citation_styles",
     "verified_book.docstrings",

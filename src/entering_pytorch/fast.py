@@ -88,10 +88,10 @@ def decide_precision(args: argparse.Namespace) -> None:
 
 
 def trial_step(args: argparse.Namespace) -> Callable[[str], object]:
-    """精度の名前を受け取り、多くとも128枚の画像で、別のモデルを1ステップ学習する関数を返す。"""
+    """精度の名前を受け取り、多くとも256枚の画像で、別のモデルを1回だけ学習する関数を返す。"""
     # torch.compileには時間がかかるので、使わずに比べる
     training = build(argparse.Namespace(**{**vars(args), "compile": False}), ENDLESS)
-    size = min(args.batch_size, 128)
+    size = min(args.batch_size, 256)
     images = torch.zeros(size, 1, 28, 28, device=args.device)
     labels = torch.zeros(size, dtype=torch.int64, device=args.device)
 

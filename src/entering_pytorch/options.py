@@ -47,8 +47,8 @@ def choices(name: str, names: list[str], text: str) -> Row:
 
 VALUES: list[Row] = [
     ("--epochs", positive_int, 2, "1以上の整数", "訓練データを何巡するか（既定値は2）"),
-    ("--batch-size", positive_int, 128, "1以上の整数", "一度に使う画像の枚数（既定値は128）"),
-    ("--lr", positive_float, 0.006, "0より大きい数", "学習率の最大値（既定値は0.006）"),
+    ("--batch-size", positive_int, 256, "1以上の整数", "一度に使う画像の枚数（既定値は256）"),
+    ("--lr", positive_float, 0.008, "0より大きい数", "学習率の最大値（既定値は0.008）"),
     ("--seed", seed_int, 0, "0以上の整数", "乱数のシード（既定値は0、2の63乗未満）"),
     ("--data", Path, Path("data"), "フォルダー", "MNISTを置くフォルダー（既定値はdata）"),
     ("--device", usable_device, None, "この環境で使えるデバイス", "cpu、cudaなど（既定は自動）"),

@@ -13,6 +13,7 @@ from conftest import CHROMIUM, FLAGS, HTML, NO_BROWSER
 from drawing import CHOSEN, PAGE, right_answers, waits
 from opened_figure import FIGURES, Opened
 from playwright.sync_api import sync_playwright
+from table import Row
 from test_browser import served
 
 from verified_book.kernel import processor
@@ -20,10 +21,10 @@ from verified_book.kernel import processor
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def main() -> int:
+def draw() -> tuple[list[bool], list[float], str]:
+    """200枚を書き、正しく読めたか、最後の一画から答えまでのミリ秒、ブラウザーの版を返す。"""
     if CHROMIUM is None:
-        print(NO_BROWSER, file=sys.stderr)
-        return 1
+        raise SystemExit(NO_BROWSER)
     with served(HTML) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
         page = browser.new_page(viewport={"width": 1280, "height": 900})
@@ -33,6 +34,20 @@ def main() -> int:
         right, times = right_answers(page), waits(page)
         browser_name = f"Chromium {browser.version.partition('.')[0]}"
         browser.close()
+    return right, times, browser_name
+
+
+def measure() -> tuple[list[Row], dict[str, str]]:
+    right, times, browser = draw()
+    rows = [
+        Row("最後の一画から答えまで", "ミリ秒", times),
+        Row(f"正しく読めた数、{len(right)}枚のうち", "枚", [float(sum(right))]),
+    ]
+    return rows, {"ブラウザー": browser}
+
+
+def main() -> int:
+    right, times, browser_name = draw()
     record = {
         "total": len(CHOSEN),
         "right": sum(right),

@@ -1,7 +1,6 @@
 """ページの重さとLighthouseの点を、同じ章をテーマの初めの設定で組み立てたものと並べて測る。
 
-``make bench`` が呼ぶ。先に ``make html`` で組み立てておく。引数は、測るページの名前の一部。
-結果は表にして表示し、``_build/bench.json`` に書く。
+先に ``make html`` で組み立てておく。引数は、測るページの名前の一部。点は、3回の中央値である。
 """
 
 import gzip
@@ -15,7 +14,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,14 +22,16 @@ from urllib.parse import urlsplit
 
 from sphinx.config import eval_config_file
 from sphinx.util.tags import Tags
+from table import Row
 
 import verified_book
-from verified_book.kernel import processor
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE, PLAIN = ROOT / "_build/html", ROOT / "_build/plain"
 LIGHTHOUSE = Path(verified_book.__file__).parent / "node_modules/lighthouse/cli/index.js"
 CATEGORIES = ("performance", "accessibility", "best-practices", "seo")
+TITLES = dict(zip(CATEGORIES, ("性能", "利用しやすさ", "作法", "検索エンジン"), strict=True))
+THEME = "初めの設定"
 OWN = ("assets", "katex", "report_link", "search", "interactive_figures", "rebuild")
 TEXT = ("text/", "javascript", "json", "svg", "xml")
 RUNS = 3  # 一つのページを測る回数
@@ -115,7 +116,7 @@ def lighthouse(address: str) -> dict:
         return json.loads(report.read_text("utf-8"))
 
 
-def measure(address: str) -> dict:
+def visit(address: str) -> dict:
     reports = [lighthouse(address) for _ in range(RUNS)]
     audits = [report["audits"] for report in reports]
     requests = audits[0]["network-requests"]["details"]["items"]
@@ -133,41 +134,38 @@ def measure(address: str) -> dict:
     }
 
 
-def main() -> int:
-    part = sys.argv[1] if len(sys.argv) > 1 else ""
-    conf = eval_config_file(ROOT / "conf.py", Tags())
-    prefix = urlsplit(conf["site"]).path
-    pages = sorted(
-        path.relative_to(SITE).as_posix()
+def pages_of(part: str) -> list[str]:
+    return sorted(
+        name
         for path in SITE.rglob("*.html")
         if "_static" not in path.parts and path.name != "404.html"
+        if part in (name := path.relative_to(SITE).as_posix())
     )
-    pages = [name for name in pages if part in name]
+
+
+def measure(part: str = "") -> tuple[list[Row], dict[str, str]]:
+    """名前に ``part`` を含むページの重さと、Lighthouseの点。章は、初めの設定のものと並べる。"""
+    pages = pages_of(part)
     if not pages:
-        print(f"「{part}」を名前に含むページがありません。先にmake htmlで組み立ててください。")
-        return 1
+        raise SystemExit(
+            f"「{part}」を名前に含むページがありません。先にmake htmlで組み立ててください。"
+        )
+    prefix = urlsplit(eval_config_file(ROOT / "conf.py", Tags())["site"]).path
     subprocess.run(plain_command(ROOT), check=True, cwd=ROOT)
-    rows = []
-    print(f"{'ページ':30} 性能 利用 作法 検索  FCP秒  LCP秒 TBTミリ秒   KB  初めの設定のKB（倍）")
+    rows, scores = [], {name: [] for name in CATEGORIES}
     with served(SITE, prefix) as ours, served(PLAIN, prefix) as theirs:
         for name in pages:
-            row = {"page": name, "ours": measure(ours + name)}
-            line = (
-                "{performance:4} {accessibility:4} {best-practices:4} {seo:4} "
-                "{fcp:6.2f} {lcp:6.2f} {tbt:8.0f} {kb:6.1f}"
-            ).format(**row["ours"])
+            own = visit(ours + name)
+            print(name, {key: round(value, 2) for key, value in own.items()}, flush=True)
+            for category in CATEGORIES:
+                scores[category].append(own[category])
+            row = Row(name.removesuffix(".html"), "KB", [own["kb"]])
             if name.startswith(("start/", "learn/")):
-                row["theme"] = measure(theirs + name)
-                kb = row["theme"]["kb"]
-                line += (
-                    f" {kb:8.1f} ({kb / row['ours']['kb']:.1f}) 性能{row['theme']['performance']}"
-                )
+                plain = visit(theirs + name)
+                row = replace(row, against=THEME, theirs=[plain["kb"]])
             rows.append(row)
-            print(f"{name:30} {line}", flush=True)
-    result = {"date": datetime.now(UTC).isoformat(), "processor": processor(), "pages": rows}
-    (ROOT / "_build/bench.json").write_text(json.dumps(result, indent=1), "utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+            rows.append(Row(f"{row.name}、中身が見えるまで", "秒", [own["lcp"]]))
+            if row.theirs:
+                rows[-1] = replace(rows[-1], against=THEME, theirs=[plain["lcp"]])
+    summary = "、".join(f"{TITLES[name]}{min(values)}" for name, values in scores.items())
+    return rows, {f"Lighthouseの点（{len(pages)}ページの最低）": summary}

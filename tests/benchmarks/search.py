@@ -1,7 +1,5 @@
 """検索にかかる時間を、十倍の大きさの本と本物のブラウザーで測る。
 
-    python tests/benchmarks/search.py
-
 サイトの検索のデータを十回、数字を変えながら並べて、十倍の本のデータを作る。一つの語を入れてから、
 結果がページに並び、その配置が決まるまでの時間を測る。語は、用語集のすべての項目と、多くの節に
 現れる短い語である。
@@ -15,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
+from table import Row
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "site"))
@@ -65,7 +64,7 @@ def enlarged(pages: list) -> list:
     return copies
 
 
-def main() -> None:
+def measure() -> tuple[list[Row], dict[str, str]]:
     pages = read(HTML / "_static" / "search-data.js")
     terms = [part[1] for page in pages for part in page[1] if len(part) == 5]
     queries = terms + SHORT
@@ -74,7 +73,7 @@ def main() -> None:
         site = shutil.copytree(HTML, Path(folder) / "site")
         (site / "_static" / "search-data.js").write_text(f"window.bookSearchData={large};", "utf-8")
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        print(f"十倍の本：{len(large):,}文字、{sum(len(p[1]) for p in enlarged(pages)):,}節")
+        rows = []
         for name, path, place in (
             ("窓", "index.html", "#pst-search-dialog"),
             ("検索のページ", "search.html", ".bd-search-container"),
@@ -86,13 +85,7 @@ def main() -> None:
             page.wait_for_function(READY, arg=place)
             rounds = [page.evaluate(MEASURE, [place, queries]) for _ in range(ROUNDS)]
             times = sorted(map(statistics.median, zip(*rounds, strict=True)))
-            print(
-                f"{name}：{len(queries)}個の語の中央値 {statistics.median(times):.1f} ms、"
-                f"最も遅い語 {times[-1]:.1f} ms（それぞれ{ROUNDS}回の中央値）"
-            )
+            rows.append(Row(f"{TIMES}倍の大きさの本、{name}、{len(queries)}語", "ミリ秒", times))
             page.close()
         browser.close()
-
-
-if __name__ == "__main__":
-    main()
+    return rows, {"値": f"語ごとに{ROUNDS}回の中央値。表は、その中央値と範囲"}

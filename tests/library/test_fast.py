@@ -145,7 +145,7 @@ def test_auto_trains_in_the_faster_precision(faster, root, losses, monkeypatch, 
     assert capsys.readouterr().out == printed
 
 
-@pytest.mark.parametrize(("batch_size", "size"), [(10, 10), (1000, 128)])
+@pytest.mark.parametrize(("batch_size", "size"), [(10, 10), (1000, 256)])
 def test_a_trial_is_a_small_step_in_each_precision(batch_size, size, monkeypatch):
     compiled, steps = [], []
     monkeypatch.setattr(training.Net, "compile", lambda net: compiled.append(net))
@@ -271,7 +271,7 @@ def test_another_option_or_a_broken_file_is_refused(root, tmp_path):
     fast.main(common)
     with pytest.raises(SystemExit) as raised:
         fast.main([*common, "--resume", "--lr", "0.5"])
-    assert raised.value.code == "--lrを、学習を始めたときの値（0.006）に戻してください。"
+    assert raised.value.code == "--lrを、学習を始めたときの値（0.008）に戻してください。"
     path.write_bytes(path.read_bytes()[:1000])
     broken = f"{path}は、チェックポイントとして読めません。"
     assert stopped(*common, "--resume") == broken

@@ -20,9 +20,9 @@ HELP = """\
   --epochs 1以上の整数
       訓練データを何巡するか（既定値は2）
   --batch-size 1以上の整数
-      一度に使う画像の枚数（既定値は128）
+      一度に使う画像の枚数（既定値は256）
   --lr 0より大きい数
-      学習率の最大値（既定値は0.006）
+      学習率の最大値（既定値は0.008）
   --seed 0以上の整数
       乱数のシード（既定値は0、2の63乗未満）
   --data フォルダー
@@ -94,8 +94,8 @@ def test_the_defaults_are_those_of_the_help(monkeypatch):
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     assert vars(parse_args([])) == {
         "epochs": 2,
-        "batch_size": 128,
-        "lr": 0.006,
+        "batch_size": 256,
+        "lr": 0.008,
         "seed": 0,
         "data": Path("data"),
         "device": torch.device("cpu"),

@@ -10,6 +10,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
 from verified_book.mutants.mutant import CONTEXT
+from verified_book.tables import table
 
 SLASH = "\N{NO-BREAK SPACE}/\N{NO-BREAK SPACE}"  # 狭い画面でも、数と数の間で改行しない
 
@@ -43,7 +44,7 @@ class Mutants(SphinxDirective):
         ]
         blocks: list[nodes.Node] = [
             nodes.paragraph("", when),
-            _table(("植えた誤り", "見つけた数", "変化なし"), rows),
+            table(("植えた誤り", "見つけた数", "変化なし"), rows),
         ]
         if survivors:
             blocks.append(_survivors(survivors))
@@ -77,18 +78,6 @@ def shown(change: str) -> str:
         return change
     cut = re.match(r"[\w.]*\s*", old).end()
     return f"…{old[cut:]} → …{new[cut:]}"
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> nodes.table:
-    group = nodes.tgroup(cols=len(head))
-    group += [nodes.colspec(colwidth=1) for _ in head]
-    group += nodes.thead("", _row(head))
-    group += nodes.tbody("", *map(_row, rows))
-    return nodes.table("", group)
-
-
-def _row(texts: tuple[str, ...]) -> nodes.row:
-    return nodes.row("", *(nodes.entry("", nodes.paragraph("", text)) for text in texts))
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
