@@ -49,7 +49,8 @@ def save_checkpoint(state: Mapping[str, Any], path: str | Path) -> None:
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """:py:func:`save_checkpoint` が保存した辞書を、CPUのテンソルとして読む。
 
-    ``weights_only=True`` で読むので、ファイルに仕込まれたコードが動くことはありません。
+    ``weights_only=True`` で読むので、ファイルに仕込まれたコードが動くことはありません。確かめるのは
+    辞書であることだけで、キーは確かめません。
 
     Raises
     ------

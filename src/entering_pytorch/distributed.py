@@ -68,6 +68,13 @@ def sum_over_ranks(values: Tensor) -> Tensor:
 def own_device(device: torch.device) -> torch.device:
     """このプロセスが使うデバイスを返す。GPUは、torchrunが付けた番号のものを使う。
 
+    ``cuda:1`` のように番号を付けても、torchrunから始めたときは、torchrunの番号に従います。
+
+    Raises
+    ------
+    SystemExit
+        その番号のGPUがないとき。
+
     Examples
     --------
     >>> import torch
@@ -77,7 +84,12 @@ def own_device(device: torch.device) -> torch.device:
     """
     if device.type == "cpu" or not dist.is_torchelastic_launched():
         return device
-    index = int(os.environ["LOCAL_RANK"])
+    index, count = int(os.environ["LOCAL_RANK"]), torch.accelerator.device_count()
+    if index >= count:
+        sys.exit(
+            f"プロセスの数が、GPUの枚数（{count}）より多すぎます。"
+            "--nproc-per-nodeを減らすか、--device cpuを付けてください。"
+        )
     torch.accelerator.set_device_index(index)
     return torch.device(device.type, index)
 
@@ -118,7 +130,8 @@ def process_group(device: torch.device) -> Iterator[None]:
     Raises
     ------
     RuntimeError
-        ほかのプロセスが止まり、通信を続けられないとき。
+        ほかのプロセスが止まり、通信を続けられないとき。原因のプロセスが先に報告されるように、
+        30秒まで待ってから出します。
 
     Examples
     --------

@@ -1,11 +1,24 @@
 """手書き数字の画像（MNIST）の分類を、``mnist.py`` と同じモデルとデータで、速く学習する。
 
-速くする工夫の一つひとつが、オプションになっています。すべてを切ると、``mnist.py`` と同じ計算を
-します。``torchrun`` から始めると、複数のプロセスで手分けをします。
+速くする工夫の一つひとつが、オプションになっています。
 
 .. code-block:: text
 
    python -m entering_pytorch.fast
+
+工夫をすべて切る次のオプションでは、``mnist.py`` と同じ計算になります。
+
+.. code-block:: text
+
+   --loading loader --layout contiguous --schedule constant --adam default
+   --allocator default --precision fp32 --batch-size 100 --lr 0.001 --epochs 5
+
+``torchrun`` は、PyTorchに付いてくるコマンドで、同じプログラムをいくつも同時に始めます。
+それぞれがミニバッチの一部を受け持ち、勾配を平均します。GPUでは、プロセスの数をGPUの枚数までに
+します。CPUでは、プロセスごとのスレッドの数を ``OMP_NUM_THREADS`` で指定します（指定しなければ1）。
+
+.. code-block:: text
+
    torchrun --nproc-per-node=2 -m entering_pytorch.fast
 """
 
@@ -65,14 +78,23 @@ def load_state(args: argparse.Namespace) -> dict[str, Any] | None:
             print(f"{args.checkpoint}がないので、初めから学習します。")
         return None
     except ValueError:
+        state = {}
+    if "settings" not in state:  # mnist.pyが保存した重みなど
         sys.exit(f"{args.checkpoint}は、チェックポイントとして読めません。")
     settings = state["settings"]
+    if settings["precision"] == "bf16" and not has_bf16(args.device):
+        sys.exit(
+            f"{args.checkpoint}は、bf16で学習したものです。"
+            "このデバイスではbf16を使えないので、続きを学習できません。"
+        )
     if args.precision == "auto":
         args.precision = settings["precision"]
     for name in (*SETTINGS, "precision"):
         if settings[name] != getattr(args, name):
-            option = f"--{name.replace('_', '-')}"
-            sys.exit(f"{option}を、学習を始めたときの値（{settings[name]}）に戻してください。")
+            option, first = f"--{name.replace('_', '-')}", settings[name]
+            if isinstance(first, bool):
+                sys.exit(f"{option}を{'付けて' if first else '外して'}ください。")
+            sys.exit(f"{option}を、学習を始めたときの値（{first}）に戻してください。")
     return state
 
 
@@ -84,7 +106,7 @@ def decide_precision(args: argparse.Namespace) -> None:
     if args.precision == "auto":
         args.precision = faster_precision(trial_step(args), args.device)
     if args.precision == "bf16" and not has_bf16(args.device):
-        sys.exit("--precisionには、fp32を指定してください。bf16を計算する命令がありません。")
+        sys.exit("--precisionには、fp32を指定してください。このデバイスではbf16を使えません。")
 
 
 def trial_step(args: argparse.Namespace) -> Callable[[str], object]:
@@ -118,9 +140,9 @@ def run(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     if rank() == 0:
         print(
-            f"{args.device.type}で、{args.precision}で学習します"
-            f"（bf16の命令は{'ある' if has_bf16(args.device) else 'ない'}、"
-            f"プロセス{world_size()}、スレッド{torch.get_num_threads()}）。",
+            f"{args.device.type}を使い、{args.precision}で学習します"
+            f"（bf16の命令：{'あり' if has_bf16(args.device) else 'なし'}、"
+            f"プロセス：{world_size()}、スレッド：{torch.get_num_threads()}）。",
             flush=True,
         )
     train_loader, test_loader = load_data(args)
@@ -154,7 +176,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def report_speed(args: argparse.Namespace, loader: BatchLoader) -> Speed:
-    """新しいモデルで、学習のループの最後の40ステップの速さと、計算機の限界を測る。"""
+    """新しいモデルで、学習のループの最後の40ステップの速さと、計算機の限界を測る。
+
+    手分けをするとき、演算の回数と行列積の速さは、1つのプロセスの分です。
+    """
     batches = loader.batches
     start = max(len(batches) - 40, 0)
     size = batches.size(0)
@@ -185,7 +210,10 @@ def main(argv: list[str] | None = None) -> None:
     Raises
     ------
     SystemExit
-        オプションが正しくないとき、データを用意できないとき、保存できないとき。
+        オプションが正しくないとき、データを用意できないとき、保存できないとき。チェックポイントを
+        読めないとき、再開のオプションが、始めたときと違うとき。GPUがプロセスの数より少ないとき。
+    RuntimeError
+        手分けをするほかのプロセスが、止まったとき。
 
     Examples
     --------

@@ -48,31 +48,61 @@ def choices(name: str, names: list[str], text: str) -> Row:
 VALUES: list[Row] = [
     ("--epochs", positive_int, 2, "1以上の整数", "訓練データを何巡するか（既定値は2）"),
     ("--batch-size", positive_int, 256, "1以上の整数", "一度に使う画像の枚数（既定値は256）"),
-    ("--lr", positive_float, 0.008, "0より大きい数", "学習率の最大値（既定値は0.008）"),
+    (
+        "--lr",
+        positive_float,
+        0.008,
+        "0より大きい数",
+        "学習率。onecycleではその最大値（既定値は0.008）",
+    ),
     ("--seed", seed_int, 0, "0以上の整数", "乱数のシード（既定値は0、2の63乗未満）"),
     ("--data", Path, Path("data"), "フォルダー", "MNISTを置くフォルダー（既定値はdata）"),
     ("--device", usable_device, None, "この環境で使えるデバイス", "cpu、cudaなど（既定は自動）"),
     ("--save-model", writable_path, None, "書き込めるファイル", "学習した重みの保存先"),
     choices("--loading", ["memory", "loader"], "画像をまとめてメモリに置くか、1枚ずつ読むか"),
-    choices("--layout", ["channels_last", "contiguous"], "畳み込みの重みのメモリ上の並べ方"),
-    choices("--schedule", ["onecycle", "constant"], "学習率を上げ下げするか、一定にするか"),
-    choices("--adam", ["fused", "default"], "Adamの更新を一度に計算するか、PyTorchの既定のままか"),
-    choices("--allocator", ["keep", "default"], "使い終えたメモリを手元に残すか、OSに返すか"),
-    choices("--precision", ["auto", "fp32", "bf16"], "計算の精度。autoは速いほうを選ぶ"),
-    ("--checkpoint", writable_path, None, "書き込めるファイル", "学習の途中の保存先"),
+    choices(
+        "--layout",
+        ["channels_last", "contiguous"],
+        "重みを、チャンネルが隣り合う順に並べるか、並べないか",
+    ),
+    choices(
+        "--schedule",
+        ["onecycle", "constant"],
+        "学習率を小さく始めて上げ、終わりへ下げるか、一定にするか",
+    ),
+    choices(
+        "--adam", ["fused", "default"], "Adamの更新を一つの処理にまとめるか、PyTorchの既定のままか"
+    ),
+    choices(
+        "--allocator",
+        ["keep", "default"],
+        "使い終えたメモリを残すか、OSに返すか。LinuxのCPUだけに効く",
+    ),
+    choices(
+        "--precision",
+        ["auto", "fp32", "bf16"],
+        "計算の精度。autoは、始めに両方を試して速いほうを選ぶ",
+    ),
+    (
+        "--checkpoint",
+        writable_path,
+        None,
+        "書き込めるファイル",
+        "途中の保存先。--resumeがなければ上書きする",
+    ),
     (
         "--checkpoint-every",
         positive_int,
         100,
         "1以上の整数",
-        "保存するステップの間隔（既定値は100）",
+        "何回の更新ごとに保存するか。エポックの終わりにも保存する（既定値は100）",
     ),
 ]
 
 FLAGS = [
-    ("--resume", "--checkpointのファイルがあれば、その続きから学習する"),
-    ("--compile", "torch.compileでモデルを変換する"),
-    ("--report", "学習のあとに、速さと計算機の限界を測って表示する"),
+    ("--resume", "--checkpointのファイルがあれば、同じオプションで、その続きから学習する"),
+    ("--compile", "torch.compileでモデルを変換する。変換に時間がかかるので、長い学習に向く"),
+    ("--report", "学習のあとに、別のモデルで、速さと計算機の限界を測って表示する"),
 ]
 
 

@@ -16,7 +16,7 @@ def has_bf16(device: torch.device) -> bool:
     """``device`` に、bfloat16で計算する命令があるかどうかを返す。
 
     CPUでは ``torch.cpu.get_capabilities()`` に、CUDAでは ``torch.cuda.is_bf16_supported()`` に
-    尋ねます。
+    尋ねます。ほかのデバイスでは、調べずにFalseを返します。
 
     Examples
     --------

@@ -73,7 +73,7 @@ def matmul_peak(
 
 @dataclass
 class Speed:
-    """学習の速さと、その限界。文字列にすると、読むための2行になる。"""
+    """学習の速さと、その限界。``print`` すると、2行にまとめて表示する。"""
 
     loop: float
     """学習のループが1秒に学ぶ画像の枚数。"""
@@ -86,12 +86,12 @@ class Speed:
 
     @property
     def loop_share(self) -> float:
-        """ループの速さが、計算だけの速さに占める割合（%）。"""
+        """計算だけの速さに対する、ループの速さの割合（%）。"""
         return 100 * self.loop / self.alone
 
     @property
     def peak_share(self) -> float:
-        """ループの演算の速さが、行列積の速さに占める割合（%）。"""
+        """行列積の速さに対する、ループの演算の速さの割合（%）。"""
         return 100 * self.loop * self.flops_per_image / self.peak
 
     def __str__(self) -> str:
@@ -120,8 +120,12 @@ def measure_speed(
         ``steps`` 個のミニバッチを、データを取り出すところから学び、その枚数を返す関数。
     step
         すでに置いてある1つのミニバッチを学び、その枚数を返す関数。
+    steps
+        ``loop`` が学ぶミニバッチの数。
     dtype
         行列積の限界を測る型。
+    rounds
+        それぞれを測る回数。
 
     Examples
     --------

@@ -27,6 +27,7 @@ class Training:
     scheduler: lr_scheduler.LRScheduler
     device: torch.device
     precision: str
+    """``"fp32"`` か ``"bf16"`` 。``"auto"`` のままなら、fp32で計算する。"""
 
 
 @dataclass
@@ -34,11 +35,13 @@ class Position:
     """学習がどこまで進んだか。"""
 
     rng: Tensor
-    """このエポックの順を混ぜる前の、乱数の状態。エポックの途中では、乱数を使わない。"""
+    """このエポックの順を混ぜる前の ``torch.get_rng_state()`` 。同じ順を、もう一度作れる。"""
     epoch: int = 0
+    """0から数えたエポック。"""
     batch: int = 0
+    """このエポックで終えた、ミニバッチの数。"""
     loss: float = 0.0
-    """このエポックの、画像ごとの損失の和。"""
+    """このエポックの、すべてのプロセスを合わせた、画像ごとの損失の和。"""
 
 
 def build(args: argparse.Namespace, steps: int) -> Training:
@@ -53,6 +56,8 @@ def build(args: argparse.Namespace, steps: int) -> Training:
 
     Examples
     --------
+    onecycleは、最大値の25分の1の学習率から始めます。
+
     >>> from entering_pytorch.training import build
     >>> from entering_pytorch.options import parse_args
     >>> training = build(parse_args(["--device", "cpu", "--lr", "0.01"]), steps=100)
@@ -74,19 +79,21 @@ def build(args: argparse.Namespace, steps: int) -> Training:
 
 
 def train_step(training: Training, images: Tensor, labels: Tensor, size: int) -> Tensor:
-    """受け持ちの画像で、パラメータを1回だけ更新する。
+    """受け持ちの画像から勾配を求め、ミニバッチ全体の平均の勾配で、パラメータを1回更新する。
 
     Parameters
     ----------
-    images, labels
-        画像 ``(n, 1, 28, 28)`` （float32）と正解 ``(n,)`` （int64）。
+    images
+        受け持ちの画像 ``(n, 1, 28, 28)`` （float32）。
+    labels
+        その正解 ``(n,)`` （int64）。
     size
         すべてのプロセスを合わせた、ミニバッチの枚数。
 
     Returns
     -------
     Tensor
-        更新する前の、受け持ちの画像の損失の和。形は ``()`` 。
+        更新する前の、受け持ちの画像の損失の和。形は ``()`` で、float32。
 
     Examples
     --------
@@ -113,7 +120,7 @@ def train_step(training: Training, images: Tensor, labels: Tensor, size: int) ->
 
 
 def autocast(training: Training) -> torch.autocast:
-    """``--precision`` が ``bf16`` なら、畳み込みと行列積をbfloat16で計算させる。"""
+    """精度が ``bf16`` なら、畳み込みと行列積をbfloat16で計算させる。重みはfloat32のまま。"""
     return torch.autocast(
         training.device.type, torch.bfloat16, enabled=training.precision == "bf16"
     )
@@ -126,16 +133,21 @@ def train(
     save: Callable[[], None] = lambda: None,
     save_every: int = 100,
 ) -> float:
-    """訓練データの残りを一巡して学習し、画像1枚あたりの平均の損失を返す。
+    """``position`` からエポックの終わりまで学習する。
 
     Parameters
     ----------
     loader
         :py:func:`entering_pytorch.loading.make_loader` が返したもの。
     position
-        始める位置。学習とともに進みます。
+        始める位置。``batch`` は更新のたびに、``loss`` は保存のときと終わりに書き換えます。
     save
-        ``save_every`` ステップごとに呼ぶ関数。
+        ``save_every`` 回の更新ごとに呼ぶ関数。
+
+    Returns
+    -------
+    float
+        エポック全体の、画像1枚あたりの平均の損失。``position`` までの損失も含みます。
 
     Examples
     --------
@@ -177,7 +189,8 @@ def train(
 def test(training: Training, loader: BatchLoader, epoch: int) -> tuple[float, float]:
     """テストデータで評価し、画像1枚あたりの平均の損失と、正解率（%）を返す。
 
-    プロセスが2つ以上のときは、手分けをして、合わせた値を返します。
+    プロセスが2つ以上のときは、手分けをして、合わせた値を返します。終わると、訓練モードになります。
+    ``epoch`` は、表示に使う番号です。
 
     Examples
     --------
@@ -206,7 +219,7 @@ def test(training: Training, loader: BatchLoader, epoch: int) -> tuple[float, fl
 
 
 def state_of(training: Training, position: Position, settings: dict) -> dict[str, Any]:
-    """チェックポイントに保存する辞書を作る。"""
+    """チェックポイントの辞書を作る。``settings`` は、再開のときに照らし合わせるオプション。"""
     return {
         "model": training.net.state_dict(),
         "optimizer": training.optimizer.state_dict(),
@@ -217,7 +230,13 @@ def state_of(training: Training, position: Position, settings: dict) -> dict[str
 
 
 def restore(training: Training, state: dict[str, Any]) -> Position:
-    """:py:func:`state_of` の辞書のとおりに戻し、続きを始める位置を返す。"""
+    """:py:func:`state_of` の辞書のとおりに、乱数の状態まで戻し、続きを始める位置を返す。
+
+    Raises
+    ------
+    KeyError, RuntimeError
+        辞書のキーが足りないとき。モデルの形が違うとき。
+    """
     training.net.load_state_dict(state["model"])
     training.optimizer.load_state_dict(state["optimizer"])
     training.scheduler.load_state_dict(state["scheduler"])

@@ -1,7 +1,5 @@
 """同じ章を、この本とほかの道具とで組み立てる時間を測る。
 
-    python tests/benchmarks/tools.py
-
 先に ``make html`` で組み立てておく。道具は ``_build/bench/`` の別々の仮想環境に、初めの一度だけ
 入れる。どの道具のセルも、この本の.venvのカーネルが、この本と同じ条件で動かす。
 
@@ -20,7 +18,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import nbformat
@@ -298,8 +295,8 @@ def phases(site: Site, chapters: list[Chapter], turn: int) -> Iterator[tuple[str
         yield phase, seconds
 
 
-def measure(rounds: int = 3) -> tuple[list[Row], dict[str, str]]:
-    """この本と道具を交互に測った行と、道具の版を返す。"""
+def measure(rounds: str = "3") -> tuple[list[Row], dict[str, str]]:
+    """この本と道具を ``rounds`` 回ずつ交互に測った行と、道具の版を返す。"""
     if not (ROOT / "_build/html/index.html").is_file():
         raise SystemExit("まだ本がありません。先にmake htmlで組み立ててください。")
     book = Book.load(ROOT)
@@ -312,7 +309,7 @@ def measure(rounds: int = 3) -> tuple[list[Row], dict[str, str]]:
         others.append(their_site(tool, book, chapters, label, shared))
     times: dict[tuple[str, str], list[float]] = {}
     with our_site(book, chapters) as ours:
-        for turn in range(rounds):
+        for turn in range(int(rounds)):
             for site in (ours, *others):
                 for phase, seconds in phases(site, chapters, turn):
                     times.setdefault((site.label, phase), []).append(seconds)
@@ -330,15 +327,3 @@ def measure(rounds: int = 3) -> tuple[list[Row], dict[str, str]]:
     node = subprocess.check_output([BIN / "node", "--version"], text=True)
     versions = {name: version for each in found for name, version in each.items()}
     return rows, versions | {"node": node.strip().removeprefix("v")}  # Jupyter Bookが使う
-
-
-def main() -> None:
-    print(f"{kernel.processor()}、{date.today()}")
-    rows, versions = measure()
-    for row in rows:
-        print("  ".join(row.cells()))
-    print("、".join(f"{name} {version}" for name, version in versions.items()))
-
-
-if __name__ == "__main__":
-    main()

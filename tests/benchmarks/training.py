@@ -23,7 +23,6 @@ ROOT = Path(__file__).resolve().parents[2]
 ACCURACY = re.compile(r"Accuracy (\d+\.\d+) %")
 SHARES = re.compile(r"(\d+\.\d+) %）")
 PLAIN = "mnist.py"
-PAIRS, CHAINS, SEEDS = 3, 2, 5
 
 # すべて切ると、元のプログラムと同じ計算をする。一つずつ重ねると、既定の設定になる
 OFF = {
@@ -83,14 +82,24 @@ def precisions() -> list[str]:
     return ["fp32", "bf16"] if has_bf16(torch.device("cpu")) else ["fp32"]
 
 
-def compare() -> list[Row]:
-    """元のプログラムと速いプログラムを、精度ごとに交互に動かす。"""
-    plain, fast = [], {name: [] for name in precisions()}
-    for _ in range(PAIRS):
-        plain.append(run("mnist").seconds)
-        for name, times in fast.items():
-            times.append(run("fast", "--precision", name).seconds)
-    return [Row(f"学習の全体、{name}", "秒", times, PLAIN, plain) for name, times in fast.items()]
+def compare(seeds: int) -> list[Row]:
+    """元のプログラムと速いプログラムを、精度ごとに交互に、同じシードで動かす。"""
+    plain: list[Run] = []
+    fast: dict[str, list[Run]] = {name: [] for name in precisions()}
+    for seed in map(str, range(seeds)):
+        plain.append(run("mnist", "--seed", seed))
+        for name, runs in fast.items():
+            runs.append(run("fast", "--seed", seed, "--precision", name))
+    rows = []
+    for name, runs in fast.items():
+        pairs = [[one.seconds for one in side] for side in (runs, plain)]
+        rows.append(Row(f"学習の全体、{name}", "秒", pairs[0], PLAIN, pairs[1]))
+    for name, runs in fast.items():
+        own, other = ([one.accuracy for one in side] for side in (runs, plain))
+        title = f"正解率、{name}、シード{seeds}つの平均は{statistics.mean(own):.3f}"
+        against = f"{PLAIN}、平均は{statistics.mean(other):.3f}、"
+        rows.append(Row(title, "%", own, against, other, smaller=False))
+    return rows
 
 
 def limits() -> list[Row]:
@@ -106,7 +115,7 @@ def limits() -> list[Row]:
     return rows
 
 
-def chain() -> list[Row]:
+def chain(rounds: int) -> list[Row]:
     """工夫を一つずつ重ね、直前の段と並べる。すべてを一巡して、それを繰り返す。"""
     options, stages = dict(OFF), [("すべて切る", words(OFF))]
     for name, change in STEPS:
@@ -116,8 +125,8 @@ def chain() -> list[Row]:
     for name, change in LAST:
         if change.get("--precision", "fp32") in precisions():
             stages.append((name, words(options | change)))
-    rounds = [[run("fast", *chosen).seconds for _, chosen in stages] for _ in range(CHAINS)]
-    times = [list(column) for column in zip(*rounds, strict=True)]
+    taken = [[run("fast", *chosen).seconds for _, chosen in stages] for _ in range(rounds)]
+    times = [list(column) for column in zip(*taken, strict=True)]
     rows = []
     for place, (name, _) in enumerate(stages[1:], 1):
         before = min(place - 1, base)
@@ -125,21 +134,8 @@ def chain() -> list[Row]:
     return rows
 
 
-def accuracies() -> list[Row]:
-    """シードごとの正解率。相手は、元のプログラムを同じシードで動かしたもの。"""
-    plain = [run("mnist", "--seed", str(seed)).accuracy for seed in range(SEEDS)]
-    rows = []
-    for name in precisions():
-        fast = [
-            run("fast", "--seed", str(seed), "--precision", name).accuracy for seed in range(SEEDS)
-        ]
-        title = f"シード{SEEDS}つの正解率、{name}、平均{statistics.mean(fast):.3f}"
-        against = f"{PLAIN}、平均{statistics.mean(plain):.3f}、"
-        rows.append(Row(title, "%", fast, against, plain, smaller=False))
-    return rows
-
-
-def measure() -> tuple[list[Row], dict[str, str]]:
+def measure(seeds: str = "5", chains: str = "2") -> tuple[list[Row], dict[str, str]]:
+    """``seeds`` は比べるシードの数、``chains`` は工夫を重ねて一巡する回数。"""
     says = run("fast", "--epochs", "1").text.splitlines()[0]
-    rows = [*compare(), *limits(), *chain(), *accuracies()]
-    return rows, {"選ばれた精度": says}
+    rows = [*compare(int(seeds)), *limits(), *chain(int(chains))]
+    return rows, {"精度を選ばせたとき": says.removesuffix("。")}

@@ -111,11 +111,26 @@ def test_the_first_rank_works_before_the_others(number, count, expected, launche
 def test_a_gpu_is_chosen_by_the_number_from_torchrun(kind, launched, monkeypatch):
     chosen = []
     monkeypatch.setattr(torch.accelerator, "set_device_index", chosen.append)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 4)
     monkeypatch.setenv("LOCAL_RANK", "3")
     assert distributed.own_device(torch.device(kind)) == torch.device(kind, 3)
     assert chosen == [3]
     assert distributed.own_device(CPU) == CPU
     assert chosen == [3]
+
+
+def test_more_processes_than_devices_are_refused(launched, monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.accelerator, "set_device_index", lambda index: None)
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert distributed.own_device(CUDA) == torch.device("cuda", 0)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(SystemExit) as raised:
+        distributed.own_device(CUDA)
+    assert raised.value.code == (
+        "プロセスの数が、GPUの枚数（1）より多すぎます。"
+        "--nproc-per-nodeを減らすか、--device cpuを付けてください。"
+    )
 
 
 def test_a_single_process_keeps_its_device(monkeypatch):

@@ -55,7 +55,9 @@ def test_what_is_printed(root, monkeypatch, capsys):
     fast.main([*SMALL, "--data", str(root)])
     first, rest = capsys.readouterr().out.split("\n", 1)
     threads = torch.get_num_threads()
-    assert first == (f"cpuで、fp32で学習します（bf16の命令はない、プロセス1、スレッド{threads}）。")
+    assert first == (
+        f"cpuを使い、fp32で学習します（bf16の命令：なし、プロセス：1、スレッド：{threads}）。"
+    )
     assert re.fullmatch(LINE * 2, rest)
     assert re.findall(r"Epoch (\d)", rest) == ["0", "0", "1", "1"]
 
@@ -185,7 +187,7 @@ def test_a_trial_and_the_report_compute_on_the_device(root, monkeypatch):
 def test_bf16_without_the_instruction_is_refused(root, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
     assert stopped(*SMALL, "--data", root, "--precision", "bf16") == (
-        "--precisionには、fp32を指定してください。bf16を計算する命令がありません。"
+        "--precisionには、fp32を指定してください。このデバイスではbf16を使えません。"
     )
 
 
@@ -287,17 +289,47 @@ def test_another_option_or_a_broken_file_is_refused(root, tmp_path):
         ("--schedule", "constant", "onecycle"),
         ("--adam", "default", "fused"),
         ("--precision", "bf16", "fp32"),
-        ("--compile", None, "False"),
     ],
 )
 def test_every_option_that_changes_the_weights_must_stay(option, other, first, root, tmp_path):
     path = tmp_path / "checkpoint.pt"
     common = ["--data", str(root), *SMALL, "--checkpoint", str(path)]
     fast.main(common)
-    words = [option] if other is None else [option, other]
-    assert stopped(*common, "--resume", *words) == (
+    assert stopped(*common, "--resume", option, other) == (
         f"{option}を、学習を始めたときの値（{first}）に戻してください。"
     )
+
+
+@pytest.mark.parametrize(("compiled", "wanted"), [(False, "外して"), (True, "付けて")])
+def test_a_flag_must_stay_as_it_was(compiled, wanted, root, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    common = ["--data", str(root), *SMALL, "--checkpoint", str(path)]
+    fast.main(common)
+    state = load_checkpoint(path)
+    state["settings"]["compile"] = compiled
+    save_checkpoint(state, path)
+    flag = [] if compiled else ["--compile"]
+    assert stopped(*common, "--resume", *flag) == f"--compileを{wanted}ください。"
+
+
+def test_weights_alone_are_no_checkpoint(root, tmp_path):
+    path = tmp_path / "mnist.pt"
+    mnist.save_weights(mnist.Net(), path)
+    common = ["--data", str(root), *SMALL, "--checkpoint", str(path)]
+    assert stopped(*common, "--resume") == f"{path}は、チェックポイントとして読めません。"
+
+
+def test_a_bf16_run_is_not_resumed_where_bf16_is_missing(root, tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    common = ["--data", str(root), *SMALL, "--checkpoint", str(path)]
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    fast.main([*common, "--precision", "bf16"])
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    for precision in ("auto", "bf16", "fp32"):
+        assert stopped(*common, "--resume", "--precision", precision) == (
+            f"{path}は、bf16で学習したものです。"
+            "このデバイスではbf16を使えないので、続きを学習できません。"
+        )
 
 
 def test_other_options_may_change(root, tmp_path):
@@ -315,7 +347,7 @@ def test_auto_resumes_in_the_precision_it_began_with(root, tmp_path, monkeypatch
     capsys.readouterr()
     monkeypatch.setattr(fast, "faster_precision", lambda *call: pytest.fail("測り直した"))
     fast.main([*common, "--resume", "--precision", "auto"])
-    assert capsys.readouterr().out.startswith("cpuで、fp32で学習します")
+    assert capsys.readouterr().out.startswith("cpuを使い、fp32で学習します")
 
 
 @pytest.mark.parametrize(

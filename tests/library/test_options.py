@@ -22,7 +22,7 @@ HELP = """\
   --batch-size 1以上の整数
       一度に使う画像の枚数（既定値は256）
   --lr 0より大きい数
-      学習率の最大値（既定値は0.008）
+      学習率。onecycleではその最大値（既定値は0.008）
   --seed 0以上の整数
       乱数のシード（既定値は0、2の63乗未満）
   --data フォルダー
@@ -34,25 +34,25 @@ HELP = """\
   --loading memoryかloader
       画像をまとめてメモリに置くか、1枚ずつ読むか（既定値はmemory）
   --layout channels_lastかcontiguous
-      畳み込みの重みのメモリ上の並べ方（既定値はchannels_last）
+      重みを、チャンネルが隣り合う順に並べるか、並べないか（既定値はchannels_last）
   --schedule onecycleかconstant
-      学習率を上げ下げするか、一定にするか（既定値はonecycle）
+      学習率を小さく始めて上げ、終わりへ下げるか、一定にするか（既定値はonecycle）
   --adam fusedかdefault
-      Adamの更新を一度に計算するか、PyTorchの既定のままか（既定値はfused）
+      Adamの更新を一つの処理にまとめるか、PyTorchの既定のままか（既定値はfused）
   --allocator keepかdefault
-      使い終えたメモリを手元に残すか、OSに返すか（既定値はkeep）
+      使い終えたメモリを残すか、OSに返すか。LinuxのCPUだけに効く（既定値はkeep）
   --precision auto、fp32かbf16
-      計算の精度。autoは速いほうを選ぶ（既定値はauto）
+      計算の精度。autoは、始めに両方を試して速いほうを選ぶ（既定値はauto）
   --checkpoint 書き込めるファイル
-      学習の途中の保存先
+      途中の保存先。--resumeがなければ上書きする
   --checkpoint-every 1以上の整数
-      保存するステップの間隔（既定値は100）
+      何回の更新ごとに保存するか。エポックの終わりにも保存する（既定値は100）
   --resume
-      --checkpointのファイルがあれば、その続きから学習する
+      --checkpointのファイルがあれば、同じオプションで、その続きから学習する
   --compile
-      torch.compileでモデルを変換する
+      torch.compileでモデルを変換する。変換に時間がかかるので、長い学習に向く
   --report
-      学習のあとに、速さと計算機の限界を測って表示する
+      学習のあとに、別のモデルで、速さと計算機の限界を測って表示する
   -h, --help
       この説明を表示して終わる
 """

@@ -34,10 +34,10 @@ def timed(monkeypatch):
 def test_bf16_is_refused_where_the_processor_lacks_it(root, monkeypatch, capsys):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
     options = ["--data", str(root), *SMALL]
-    with pytest.raises(SystemExit, match="bf16を計算する命令がありません"):
+    with pytest.raises(SystemExit, match="このデバイスではbf16を使えません"):
         fast.main([*options, "--precision", "bf16"])
     fast.main([*options, "--precision", "auto"])
-    assert capsys.readouterr().out.startswith("cpuで、fp32で学習します（bf16の命令はない")
+    assert capsys.readouterr().out.startswith("cpuを使い、fp32で学習します（bf16の命令：なし")
 
 
 @pytest.mark.parametrize("name", ["amx_bf16", "avx512_bf16", "bf16"])
@@ -50,7 +50,7 @@ def test_bf16_is_used_where_the_processor_has_it(name, root, monkeypatch, capsys
     )
     fast.main(["--data", str(root), *SMALL, "--precision", "bf16"])
     assert set(kinds) == {torch.bfloat16}
-    assert capsys.readouterr().out.startswith("cpuで、bf16で学習します（bf16の命令はある")
+    assert capsys.readouterr().out.startswith("cpuを使い、bf16で学習します（bf16の命令：あり")
 
 
 @pytest.mark.parametrize("name", ["amx_bf16", "avx512_bf16", "bf16"])
