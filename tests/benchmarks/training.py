@@ -39,17 +39,17 @@ OFF = {
 STEPS: list[tuple[str, dict[str, str]]] = [
     ("画像をメモリに置く", {"--loading": "memory"}),
     ("メモリを使い回す", {"--allocator": "keep"}),
-    ("channels_last", {"--layout": "channels_last"}),
+    ("重みの並べ方を変える", {"--layout": "channels_last"}),
     ("Adamをまとめる", {"--adam": "fused"}),
     ("ミニバッチを256枚にする", {"--batch-size": "256"}),
     (
-        "OneCycleLRで2エポックにする",
+        "学習率を上げ下げし、2エポックにする",
         {"--schedule": "onecycle", "--lr": "0.008", "--epochs": "2"},
     ),
 ]
 LAST: list[tuple[str, dict[str, str]]] = [  # それまでの全部と比べる
     ("bf16", {"--precision": "bf16"}),
-    ("torch.compile", {"--compile": ""}),
+    ("モデルを変換する", {"--compile": ""}),
 ]
 
 
