@@ -3,7 +3,7 @@
 Sphinxは読み終えたページを覚えておくので、警告で失敗した組み立てをもう一度行うと成功してしまう。
 始めに印を置き、成功したときだけ消す。印が残っていたら（失敗しても、途中で止められても）全部読み直す。
 このパッケージのコードが変わったときも、前の組み立てのページは使わない。消した章のページも、残さない。
-変わったページが少なければ、プロセスを分けない。分けて結果を送り返すほうが、時間がかかる。
+読み直すページが少なければ、プロセスを分けない。分けて結果を送り返すほうが、時間がかかる。
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 MARK = "unfinished"
-FEW = 5  # これより多くのページが変わったら、プロセスを分けて読み、書く
+FEW = 5  # 読み直すページがこれより多ければ、プロセスを分けて読み、書く
 
 
 def _begin(app: Sphinx) -> None:
@@ -26,7 +26,7 @@ def _begin(app: Sphinx) -> None:
 
 
 def _alone(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
-    if len(docnames) <= FEW:
+    if 0 < len(docnames) <= FEW:  # 読み直さずに、EPUBなどのすべてのページを書くこともある
         app.parallel = 1
 
 

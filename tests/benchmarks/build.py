@@ -57,9 +57,8 @@ def tree(book: Book) -> Iterator[Path]:
         yield copy.book.root
 
 
-def edit(root: Path, turn: int) -> None:
-    """一つの章の一語を直す。"""
-    path = root / EDITED
+def edit(path: Path, turn: int) -> None:
+    """文章の終わりに近い一語を直す。"""
     before, word, after = path.read_text("utf-8").rpartition("です。")
     path.write_text(f"{before}{turn}{word}{after}", "utf-8")
 
@@ -77,7 +76,7 @@ def compare(root: Path) -> dict[str, list[float]]:
     for turn in range(ROUNDS):
         take("変えない：本", OURS)
         take("変えない：初めの設定", plain)
-        edit(root, turn)
+        edit(root / EDITED, turn)
         take("一語を直す：本", OURS)
         take("一語を直す：初めの設定", plain)
     return times

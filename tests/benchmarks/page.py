@@ -163,9 +163,9 @@ def measure(part: str = "") -> tuple[list[Row], dict[str, str]]:
             if name.startswith(("start/", "learn/")):
                 plain = visit(theirs + name)
                 row = replace(row, against=THEME, theirs=[plain["kb"]])
+                points = [[float(one["performance"])] for one in (own, plain)]
+                title = f"{row.name}、Lighthouseの性能"
+                rows.append(Row(title, "点", points[0], THEME, points[1], smaller=False))
             rows.append(row)
-            rows.append(Row(f"{row.name}、中身が見えるまで", "秒", [own["lcp"]]))
-            if row.theirs:
-                rows[-1] = replace(rows[-1], against=THEME, theirs=[plain["lcp"]])
     summary = "、".join(f"{TITLES[name]}{min(values)}" for name, values in scores.items())
     return rows, {f"Lighthouseの点（{len(pages)}ページの最低）": summary}

@@ -8,16 +8,12 @@
 import json
 import shutil
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 
+from conftest import CHROMIUM, FLAGS, HTML
 from playwright.sync_api import sync_playwright
 from table import Row
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "site"))
-from conftest import CHROMIUM, FLAGS, HTML  # noqa: E402 サイトの試験と同じブラウザーを使う
 
 TIMES = 10
 ROUNDS = 5

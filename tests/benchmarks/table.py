@@ -4,6 +4,13 @@ import statistics
 from dataclasses import asdict, dataclass, field
 
 
+def positive(text: str) -> int:
+    """1以上の整数を読む。ほかの文字列なら、一文で知らせて終わる。"""
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise SystemExit(f"「{text}」の代わりに、1以上の整数を指定してください。")
+    return int(text)
+
+
 def spread(values: list[float]) -> str:
     """中央値と範囲。一つだけなら、その値。
 

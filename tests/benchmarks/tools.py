@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-from build import OURS
-from table import Row
+from build import OURS, edit
+from table import Row, positive
 
 from verified_book import kernel
 from verified_book.book import Book
@@ -277,12 +277,6 @@ def build(site: Site, chapters: list[Chapter]) -> float:
     return seconds
 
 
-def edit(path: Path, turn: int) -> None:
-    """文章の終わりに近い一語を直す。"""
-    before, word, after = path.read_text("utf-8").rpartition("です。")
-    path.write_text(f"{before}{turn}{word}{after}", "utf-8")
-
-
 def phases(site: Site, chapters: list[Chapter], turn: int) -> Iterator[tuple[str, float]]:
     """何もないところから、そのまま、一語を直して、の順に組み立てる。"""
     for name in site.outputs:
@@ -299,6 +293,7 @@ def measure(rounds: str = "3") -> tuple[list[Row], dict[str, str]]:
     """この本と道具を ``rounds`` 回ずつ交互に測った行と、道具の版を返す。"""
     if not (ROOT / "_build/html/index.html").is_file():
         raise SystemExit("まだ本がありません。先にmake htmlで組み立ててください。")
+    turns = positive(rounds)
     book = Book.load(ROOT)
     chapters = [c for c in chapters_of(book) if c.cells and c.budget <= BUDGET]
     found = [install(tool) for tool in TOOLS]
@@ -309,7 +304,7 @@ def measure(rounds: str = "3") -> tuple[list[Row], dict[str, str]]:
         others.append(their_site(tool, book, chapters, label, shared))
     times: dict[tuple[str, str], list[float]] = {}
     with our_site(book, chapters) as ours:
-        for turn in range(int(rounds)):
+        for turn in range(turns):
             for site in (ours, *others):
                 for phase, seconds in phases(site, chapters, turn):
                     times.setdefault((site.label, phase), []).append(seconds)

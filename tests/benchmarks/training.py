@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from table import Row
+from table import Row, positive
 
 from entering_pytorch.precision import has_bf16
 
@@ -97,7 +97,7 @@ def compare(seeds: int) -> list[Row]:
     for name, runs in fast.items():
         own, other = ([one.accuracy for one in side] for side in (runs, plain))
         title = f"正解率、{name}、シード{seeds}つの平均は{statistics.mean(own):.3f}"
-        against = f"{PLAIN}、平均は{statistics.mean(other):.3f}、"
+        against = f"{PLAIN}（平均は{statistics.mean(other):.3f}）"
         rows.append(Row(title, "%", own, against, other, smaller=False))
     return rows
 
@@ -109,8 +109,8 @@ def limits() -> list[Row]:
         text = run("fast", "--epochs", "1", "--precision", name, "--report").text
         loop, peak = map(float, SHARES.findall(text)[-2:])
         rows += [
-            Row(f"ループの速さ、{name}", "%", [loop], "計算だけを100 %として"),
-            Row(f"ループの演算の速さ、{name}", "%", [peak], "行列積を100 %として"),
+            Row(f"計算だけに対するループの速さ、{name}", "%", [loop]),
+            Row(f"行列積に対するループの演算の速さ、{name}", "%", [peak]),
         ]
     return rows
 
@@ -136,6 +136,7 @@ def chain(rounds: int) -> list[Row]:
 
 def measure(seeds: str = "5", chains: str = "2") -> tuple[list[Row], dict[str, str]]:
     """``seeds`` は比べるシードの数、``chains`` は工夫を重ねて一巡する回数。"""
+    one, two = positive(seeds), positive(chains)
     says = run("fast", "--epochs", "1").text.splitlines()[0]
-    rows = [*compare(int(seeds)), *limits(), *chain(int(chains))]
+    rows = [*compare(one), *limits(), *chain(two)]
     return rows, {"精度を選ばせたとき": says.removesuffix("。")}

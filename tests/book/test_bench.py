@@ -23,7 +23,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import bench
 
-    monkeypatch.setattr(bench, "FILES", (tmp_path / "build/bench.json", tmp_path / "docs.json"))
+    monkeypatch.setattr(bench, "FILES", (tmp_path / "docs.json", tmp_path / "build/bench.json"))
     monkeypatch.setattr(bench, "conditions", lambda: CONDITIONS)
     return bench
 
@@ -90,6 +90,32 @@ def test_an_unknown_part_is_refused(bench, capsys) -> None:
     assert bench.main(["trainig"]) == 1
     assert capsys.readouterr().err.startswith("測れるのは、training、build、")
     assert not bench.FILES[0].exists()
+
+
+@pytest.mark.parametrize("words", [["build", "x"], ["training", "1", "1", "1"]])
+def test_too_many_words_are_refused_before_anything_runs(words, bench, capsys) -> None:
+    assert bench.main(words) == 1
+    assert capsys.readouterr().err == f"{words[0]}に渡す引数が多すぎます。\n"
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "x", "1.5", "２", ""])
+def test_a_number_of_rounds_is_a_positive_integer(text: str, bench) -> None:
+    with pytest.raises(SystemExit, match="1以上の整数を指定してください"):
+        bench.main(["training", text])
+    assert not any(path.exists() for path in bench.FILES)
+
+
+def test_what_was_committed_last_is_added_to(bench, monkeypatch) -> None:
+    def module(name: str):
+        return SimpleNamespace(measure=lambda: ([bench.Row(name, "秒", [1.0])], {}))
+
+    monkeypatch.setattr(bench, "import_module", module)
+    bench.main(["build"])
+    text = bench.FILES[0].read_text("utf-8")
+    bench.main(["page"])
+    bench.FILES[0].write_text(text, "utf-8")  # ほかの人が測ったものを受け取った
+    bench.main(["search"])
+    assert list(parts(bench)) == ["build", "search"]
 
 
 def test_every_part_has_its_module(bench) -> None:
