@@ -1,6 +1,6 @@
 """MNISTを読み、ミニバッチにして返す。プロセスが2つ以上のときは、ミニバッチを分け合う。"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -40,27 +40,39 @@ class Batches(Sampler[list[int]]):
     [[4]]
     >>> batches.size(2)
     1
+
+    ``chosen`` を変えると、次のエポックからは、その番号の画像だけを返します。
+
+    >>> batches.start, batches.chosen = 0, [3, 1, 4]
+    >>> list(batches)
+    [[3, 1], [4]]
     """
 
     def __init__(self, count: int, batch_size: int, shuffle: bool) -> None:
         self.count = count
         self.batch_size = batch_size
         self.shuffle = shuffle
+        self.chosen: Sequence[int] = range(count)  # このエポックで見る、画像の番号
+        self.order: list[int] = []  # chosenを混ぜたもの。エポックごとに作る
         self.start = 0  # 途中から再開するときに飛ばす、ミニバッチの数
 
     def __len__(self) -> int:
-        return -(-self.count // self.batch_size)
+        return -(-len(self.chosen) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        everything = range(self.count)
-        order = list(RandomSampler(everything)) if self.shuffle else list(everything)
+        places = RandomSampler(self.chosen) if self.shuffle else range(len(self.chosen))
+        self.order = [self.chosen[place] for place in places]
         for batch in range(self.start, len(self)):
-            first = batch * self.batch_size
-            yield order[first : first + self.batch_size][rank() :: world_size()]
+            yield self.own(batch)
+
+    def own(self, batch: int) -> list[int]:
+        """今のエポックの ``batch`` 番目のミニバッチのうち、このプロセスが受け持つ番号を返す。"""
+        first = batch * self.batch_size
+        return self.order[first : first + self.batch_size][rank() :: world_size()]
 
     def size(self, batch: int) -> int:
         """``batch`` 番目のミニバッチの、すべてのプロセスを合わせた枚数を返す。"""
-        return min(self.batch_size, self.count - batch * self.batch_size)
+        return min(self.batch_size, len(self.chosen) - batch * self.batch_size)
 
 
 def images_in_memory(dataset: datasets.MNIST, device: torch.device) -> TensorDataset:

@@ -47,13 +47,13 @@ def choices(name: str, names: list[str], text: str) -> Row:
 
 VALUES: list[Row] = [
     ("--epochs", positive_int, 2, "1以上の整数", "訓練データを何巡するか（既定値は2）"),
-    ("--batch-size", positive_int, 256, "1以上の整数", "一度に使う画像の枚数（既定値は256）"),
+    ("--batch-size", positive_int, 128, "1以上の整数", "一度に使う画像の枚数（既定値は128）"),
     (
         "--lr",
         positive_float,
-        0.008,
+        0.006,
         "0より大きい数",
-        "学習率。onecycleではその最大値（既定値は0.008）",
+        "学習率。onecycleではその最大値（既定値は0.006）",
     ),
     ("--seed", seed_int, 0, "0以上の整数", "乱数のシード（既定値は0、2の63乗未満）"),
     ("--data", Path, Path("data"), "フォルダー", "MNISTを置くフォルダー（既定値はdata）"),
@@ -66,9 +66,19 @@ VALUES: list[Row] = [
         "重みを、チャンネルが隣り合う順に並べるか、並べないか",
     ),
     choices(
+        "--order",
+        ["pool_first", "relu_first"],
+        "最初のReLUを、プーリングのあとで計算するか、前で計算するか。結果は同じ",
+    ),
+    choices(
         "--schedule",
         ["onecycle", "constant"],
         "学習率を小さく始めて上げ、終わりへ下げるか、一定にするか",
+    ),
+    choices(
+        "--revisit",
+        ["hard", "all"],
+        "偶数回目の巡では、直前の巡で損失の大きかった3分の1だけを見るか、すべてを見るか",
     ),
     choices(
         "--adam", ["fused", "default"], "Adamの更新を一つの処理にまとめるか、PyTorchの既定のままか"

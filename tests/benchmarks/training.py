@@ -29,8 +29,10 @@ OFF = {
     "--loading": "loader",
     "--allocator": "default",
     "--layout": "contiguous",
+    "--order": "relu_first",
     "--adam": "default",
     "--schedule": "constant",
+    "--revisit": "all",
     "--precision": "fp32",
     "--batch-size": "100",
     "--lr": "0.001",
@@ -40,12 +42,14 @@ STEPS: list[tuple[str, dict[str, str]]] = [
     ("画像をメモリに置く", {"--loading": "memory"}),
     ("メモリを使い回す", {"--allocator": "keep"}),
     ("重みの並べ方を変える", {"--layout": "channels_last"}),
+    ("プーリングをReLUの前に置く", {"--order": "pool_first"}),
     ("Adamをまとめる", {"--adam": "fused"}),
-    ("ミニバッチを256枚にする", {"--batch-size": "256"}),
+    ("ミニバッチを128枚にする", {"--batch-size": "128"}),
     (
         "学習率を上げ下げし、2エポックにする",
-        {"--schedule": "onecycle", "--lr": "0.008", "--epochs": "2"},
+        {"--schedule": "onecycle", "--lr": "0.006", "--epochs": "2"},
     ),
+    ("2巡目は、損失の大きかった画像だけを見る", {"--revisit": "hard"}),
 ]
 LAST: list[tuple[str, dict[str, str]]] = [  # それまでの全部と比べる
     ("bf16", {"--precision": "bf16"}),

@@ -34,7 +34,7 @@ with process_group(torch.device("cpu")):
         losses, saves = [], []
         def recorded(t, images, labels, size):
             loss = step(t, images, labels, size)
-            losses.append(sum_over_ranks(loss).item() / size)
+            losses.append(sum_over_ranks(loss.sum()).item() / size)
             return loss
         training.train_step = recorded
         fast.save_weights = lambda net, path: (saves.append(path), save_weights(net, path))

@@ -16,8 +16,10 @@ from entering_pytorch import fast, mnist, options, training
 from entering_pytorch.checkpoint import load_checkpoint, save_checkpoint
 from entering_pytorch.speed import Speed
 
-PLAIN = ["--loading", "loader", "--layout", "contiguous", "--schedule", "constant"]
+PLAIN = ["--loading", "loader", "--layout", "contiguous", "--order", "relu_first"]
+PLAIN += ["--schedule", "constant", "--revisit", "all"]
 PLAIN += ["--adam", "default", "--allocator", "default", "--precision", "fp32", "--lr", "0.001"]
+FIVES = [*SMALL, "--batch-size", "5"]  # エポック1で見る9枚も、2つのミニバッチになる
 NO_DATA = (
     "MNISTを{}に用意できませんでした。ネットワークにつないでもう一度実行するか、"
     "データのあるフォルダーを--dataで指定してください。"
@@ -79,8 +81,9 @@ def test_what_is_printed_is_visible_at_once_in_a_file(root, monkeypatch):
 def test_the_seed_decides_everything(root, losses):
     for seed in ("0", "0", "1"):
         fast.main([*SMALL, "--data", str(root), "--seed", seed])
-    assert losses[:6] == losses[6:12]
-    assert losses[:6] != losses[12:]
+    assert len(losses) == 12  # 25枚で3回、その3分の1の9枚で1回
+    assert losses[:4] == losses[4:8]
+    assert losses[:4] != losses[8:]
 
 
 def test_only_the_first_rank_prints_and_saves(root, tmp_path, monkeypatch, capsys):
@@ -208,9 +211,10 @@ def test_all_switches_off_is_the_plain_program(root, tmp_path, losses, capsys):
         torch.testing.assert_close(same[name], plain[name], atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("option", ["--loading", "--layout", "--adam", "--allocator"])
+@pytest.mark.parametrize("option", ["--loading", "--layout", "--order", "--adam", "--allocator"])
 def test_these_switches_do_not_change_what_is_computed(option, root, losses, capsys):
     other = {"--loading": "memory", "--layout": "channels_last", "--adam": "fused"}
+    other["--order"] = "pool_first"
     common = ["--data", str(root), *SMALL, *PLAIN]
     fast.main(common)
     off = losses.copy()
@@ -224,18 +228,18 @@ def test_these_switches_do_not_change_what_is_computed(option, root, losses, cap
 
 @pytest.fixture
 def killed(root, tmp_path):
-    """エポック1の途中（4ステップ目のあと）で強制終了された学習の、チェックポイント。"""
+    """エポック1の途中（6ステップ目のあと）で強制終了された学習の、チェックポイント。"""
     (tmp_path / "killed.py").write_text(KILLED, encoding="utf-8")
     path = tmp_path / "checkpoint.pt"
-    options = ["--data", root, *SMALL, "--checkpoint", path, "--checkpoint-every", 1]
-    with command(tmp_path / "killed.py", 5, tmp_path / "time", *options) as running:
+    options = ["--data", root, *FIVES, "--checkpoint", path, "--checkpoint-every", 1]
+    with command(tmp_path / "killed.py", 7, tmp_path / "time", *options) as running:
         out = running.communicate(timeout=120)[0]
     assert running.returncode == -9, out
     return path
 
 
 def resumed(root: Path, checkpoint: Path, saved: Path) -> dict[str, torch.Tensor]:
-    options = ["--data", str(root), *SMALL, "--checkpoint-every", "1", "--resume"]
+    options = ["--data", str(root), *FIVES, "--checkpoint-every", "1", "--resume"]
     fast.main([*options, "--checkpoint", str(checkpoint), "--save-model", str(saved)])
     return weights(saved)
 
@@ -243,14 +247,14 @@ def resumed(root: Path, checkpoint: Path, saved: Path) -> dict[str, torch.Tensor
 def test_killed_and_resumed_ends_with_the_same_weights(
     killed, root, tmp_path, monkeypatch, capsys, losses
 ):
-    fast.main(["--data", str(root), *SMALL, "--save-model", str(tmp_path / "whole.pt")])
+    fast.main(["--data", str(root), *FIVES, "--save-model", str(tmp_path / "whole.pt")])
     whole, lines = weights(tmp_path / "whole.pt"), capsys.readouterr().out.splitlines()
-    assert len(losses) == 6
+    assert len(losses) == 7
     assert load_checkpoint(killed)["position"]["batch"] == 1  # エポックの途中だった
     copy = shutil.copy(killed, tmp_path / "copy.pt")
     losses.clear()
     again = resumed(root, killed, tmp_path / "again.pt")
-    assert len(losses) == 2  # 残りだけを学んだ
+    assert len(losses) == 1  # 残りだけを学んだ
     assert all(torch.equal(again[name], whole[name]) for name in whole)
     assert capsys.readouterr().out.splitlines() == [lines[0], *lines[3:]]
     monkeypatch.setattr(torch, "set_rng_state", lambda state: None)  # 植えた誤り
@@ -273,7 +277,7 @@ def test_another_option_or_a_broken_file_is_refused(root, tmp_path):
     fast.main(common)
     with pytest.raises(SystemExit) as raised:
         fast.main([*common, "--resume", "--lr", "0.5"])
-    assert raised.value.code == "--lrを、学習を始めたときの値（0.008）に戻してください。"
+    assert raised.value.code == "--lrを、学習を始めたときの値（0.006）に戻してください。"
     path.write_bytes(path.read_bytes()[:1000])
     broken = f"{path}は、チェックポイントとして読めません。"
     assert stopped(*common, "--resume") == broken
@@ -286,7 +290,9 @@ def test_another_option_or_a_broken_file_is_refused(root, tmp_path):
         ("--batch-size", "5", "10"),
         ("--seed", "1", "0"),
         ("--layout", "contiguous", "channels_last"),
+        ("--order", "relu_first", "pool_first"),
         ("--schedule", "constant", "onecycle"),
+        ("--revisit", "all", "hard"),
         ("--adam", "default", "fused"),
         ("--precision", "bf16", "fp32"),
     ],
@@ -352,7 +358,7 @@ def test_auto_resumes_in_the_precision_it_began_with(root, tmp_path, monkeypatch
 
 @pytest.mark.parametrize(
     ("every", "expected"),
-    [("2", [(0, 2), (1, 0), (1, 2), (2, 0)]), ("100", [(1, 0), (2, 0)])],
+    [("2", [(0, 2), (1, 0), (2, 0)]), ("100", [(1, 0), (2, 0)])],
 )
 def test_checkpoints_are_saved_between_and_after_the_steps(
     every, expected, root, tmp_path, monkeypatch
@@ -406,9 +412,9 @@ def test_the_report(root, capsys):
 
 @pytest.mark.parametrize(
     ("count", "batch_size", "measured"),
-    [(25, "10", 25), (25, "100", 25), (405, "10", 395)],  # 41個のうちの、最後の40個
+    [(25, "10", 25), (25, "100", 25), (1005, "10", 995)],  # 101個のうちの、最後の100個
 )
-def test_the_report_measures_the_last_40_steps(
+def test_the_report_measures_the_last_100_steps(
     count, batch_size, measured, root, monkeypatch, capsys
 ):
     write_split(root / "MNIST" / "raw", "train", count)
@@ -417,12 +423,12 @@ def test_the_report_measures_the_last_40_steps(
 
     def train_step(made, images, labels, size):
         steps.append(size)
-        return torch.zeros(())
+        return torch.zeros(len(images))
 
     def measure_speed(loop, step, count, device, dtype):
         steps.clear()
         assert loop() == sum(steps) == measured
-        assert count == len(steps) <= 40
+        assert count == len(steps) <= 100
         assert step() == steps[-1] == steps[0]
         assert (device, dtype) == (torch.device("cpu"), torch.float32)
         return speed
@@ -434,9 +440,37 @@ def test_the_report_measures_the_last_40_steps(
     assert capsys.readouterr().out.endswith(f" %\n{speed}\n")
 
 
+@pytest.mark.parametrize(
+    ("revisit", "epochs", "expected"), [("hard", "1", 3), ("hard", "3", 7), ("all", "3", 9)]
+)
+def test_the_schedule_is_as_long_as_the_training(revisit, epochs, expected, root, monkeypatch):
+    lengths, build = [], fast.build
+    monkeypatch.setattr(
+        fast, "build", lambda args, steps: (lengths.append(steps), build(args, steps))[1]
+    )
+    choice = ["--revisit", revisit, "--epochs", epochs]
+    fast.main(["--data", str(root), *SMALL, *choice])
+    assert lengths == [expected]
+
+
+def test_the_images_with_large_losses_are_seen_again(root, monkeypatch):
+    seen, train = [], fast.train
+
+    def watched(made, loader, position, *rest):
+        seen.append(position.chosen.tolist())
+        mean = train(made, loader, position, *rest)
+        position.losses = torch.arange(25.0)
+        return mean
+
+    monkeypatch.setattr(fast, "train", watched)
+    fast.main(["--data", str(root), *SMALL, "--epochs", "3"])
+    assert seen == [list(range(25)), list(range(16, 25)), list(range(25))]
+
+
 def test_the_report_after_resuming_measures_whole_batches(root, monkeypatch):
     args = options.parse_args([*SMALL, "--data", str(root)])
     loader = fast.load_data(args)[0]
     loader.batches.start = 2  # 最後のミニバッチから再開したあと
+    loader.batches.chosen = [3, 4]  # 一部だけを見たあと
     monkeypatch.setattr(fast, "measure_speed", lambda loop, step, *rest: (step(), loop()))
     assert fast.report_speed(args, loader) == (10, 25)

@@ -94,6 +94,22 @@ def test_starting_later_gives_the_rest_of_the_same_order():
     assert list(batches) == whole[1:]
 
 
+def test_only_the_chosen_images_are_seen():
+    batches = loading.Batches(25, 10, shuffle=True)
+    batches.chosen = list(range(0, 25, 2))
+    torch.manual_seed(0)
+    shares = list(batches)
+    assert [len(share) for share in shares] == [10, 3]
+    assert len(batches) == 2
+    assert [batches.size(number) for number in range(2)] == [10, 3]
+    seen = [index for share in shares for index in share]
+    assert sorted(seen) == batches.chosen
+    assert seen != batches.chosen
+    assert [batches.own(number) for number in range(2)] == shares
+    batches.chosen = range(25)
+    assert [len(share) for share in batches] == [10, 10, 5]
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_ranks_share_every_batch(count, monkeypatch):
     monkeypatch.setattr(loading, "world_size", lambda: count)

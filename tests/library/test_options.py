@@ -20,9 +20,9 @@ HELP = """\
   --epochs 1以上の整数
       訓練データを何巡するか（既定値は2）
   --batch-size 1以上の整数
-      一度に使う画像の枚数（既定値は256）
+      一度に使う画像の枚数（既定値は128）
   --lr 0より大きい数
-      学習率。onecycleではその最大値（既定値は0.008）
+      学習率。onecycleではその最大値（既定値は0.006）
   --seed 0以上の整数
       乱数のシード（既定値は0、2の63乗未満）
   --data フォルダー
@@ -35,8 +35,12 @@ HELP = """\
       画像をまとめてメモリに置くか、1枚ずつ読むか（既定値はmemory）
   --layout channels_lastかcontiguous
       重みを、チャンネルが隣り合う順に並べるか、並べないか（既定値はchannels_last）
+  --order pool_firstかrelu_first
+      最初のReLUを、プーリングのあとで計算するか、前で計算するか。結果は同じ（既定値はpool_first）
   --schedule onecycleかconstant
       学習率を小さく始めて上げ、終わりへ下げるか、一定にするか（既定値はonecycle）
+  --revisit hardかall
+      偶数回目の巡では、直前の巡で損失の大きかった3分の1だけを見るか、すべてを見るか（既定値はhard）
   --adam fusedかdefault
       Adamの更新を一つの処理にまとめるか、PyTorchの既定のままか（既定値はfused）
   --allocator keepかdefault
@@ -67,6 +71,8 @@ HELP = """\
         (["--precision", "fp16"], "--precisionには、auto、fp32かbf16を指定してください。"),
         (["--loading", "disk"], "--loadingには、memoryかloaderを指定してください。"),
         (["--layout", "nhwc"], "--layoutには、channels_lastかcontiguousを指定してください。"),
+        (["--order", "pool"], "--orderには、pool_firstかrelu_firstを指定してください。"),
+        (["--revisit", "0.5"], "--revisitには、hardかallを指定してください。"),
         (["--schedule", "step"], "--scheduleには、onecycleかconstantを指定してください。"),
         (["--checkpoint", "no/x.pt"], "--checkpointには、書き込めるファイルを指定してください。"),
         (["--checkpoint-every", "0"], "--checkpoint-everyには、1以上の整数を指定してください。"),
@@ -94,15 +100,17 @@ def test_the_defaults_are_those_of_the_help(monkeypatch):
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     assert vars(parse_args([])) == {
         "epochs": 2,
-        "batch_size": 256,
-        "lr": 0.008,
+        "batch_size": 128,
+        "lr": 0.006,
         "seed": 0,
         "data": Path("data"),
         "device": torch.device("cpu"),
         "save_model": None,
         "loading": "memory",
         "layout": "channels_last",
+        "order": "pool_first",
         "schedule": "onecycle",
+        "revisit": "hard",
         "adam": "fused",
         "allocator": "keep",
         "precision": "auto",

@@ -39,8 +39,11 @@ def loader(count: int = 25, shuffle: bool = False) -> BatchLoader:
     return BatchLoader(TensorDataset(images, torch.arange(count) % 10), Batches(count, 10, shuffle))
 
 
-def begin(**where) -> Position:
-    return Position(torch.get_rng_state(), **where)
+def begin(count: int = 25, **where) -> Position:
+    position = training.begin_epoch(0, torch.zeros(count), "all")
+    for name, value in where.items():
+        setattr(position, name, value)
+    return position
 
 
 def still(made: training.Training) -> training.Training:
@@ -88,6 +91,17 @@ def test_the_layout_of_the_weights():
         assert weight.is_contiguous() is not channels_last
 
 
+def test_the_order_of_pooling_and_relu_changes_no_result():
+    first, second = (build("--order", name).net for name in ("pool_first", "relu_first"))
+    assert [type(layer) for layer in first.base_net[:3]] == [nn.Conv2d, nn.MaxPool2d, nn.ReLU]
+    assert [type(layer) for layer in second.base_net[:3]] == [nn.Conv2d, nn.ReLU, nn.MaxPool2d]
+    assert list(first.state_dict()) == list(second.state_dict())
+    images, labels = torch.randn(6, 1, 28, 28), torch.arange(6)
+    assert torch.equal(first(images), second(images))
+    pairs = zip(gradients(first, images, labels), gradients(second, images, labels), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
 def test_adam_is_fused_or_left_to_pytorch():
     assert build("--adam", "fused").optimizer.defaults["fused"] is True
     assert build("--adam", "default").optimizer.defaults["fused"] is None
@@ -126,11 +140,11 @@ def test_a_step_updates_by_the_mean_loss_of_the_batch():
     made = build()
     other = copy.deepcopy(made.net)
     images, labels = torch.randn(6, 1, 28, 28), torch.arange(6)
-    loss = training.train_step(made, images, labels, 6)
-    total = nn.functional.nll_loss(other(images), labels, reduction="sum")
-    assert loss.shape == ()
-    assert not loss.requires_grad
-    torch.testing.assert_close(loss, total.detach())
+    losses = training.train_step(made, images, labels, 6)
+    each = nn.functional.nll_loss(other(images), labels, reduction="none")
+    assert losses.shape == (6,)
+    assert not losses.requires_grad
+    torch.testing.assert_close(losses, each.detach())
     expected = gradients(other, images, labels)
     for (name, parameter), gradient in zip(made.net.named_parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
@@ -171,7 +185,7 @@ def test_the_rate_moves_with_every_step():
 def test_a_rank_without_images_takes_part():
     made = training.build(parse_args(["--device", "cpu", "--precision", "fp32"]), steps=10)
     none = torch.empty(0, 1, 28, 28), torch.empty(0, dtype=torch.int64)
-    assert training.train_step(made, *none, 1) == 0
+    assert training.train_step(made, *none, 1).shape == (0,)
     assert all(p.grad is not None and not p.grad.any() for p in made.net.parameters())
 
 
@@ -209,7 +223,22 @@ def test_training_returns_the_mean_loss_of_the_images():
     position = begin()
     assert training.train(made, data, position) == pytest.approx(whole, abs=1e-5)
     assert (position.epoch, position.batch) == (0, 3)
-    assert position.loss == pytest.approx(25 * whole, abs=1e-4)
+    with torch.no_grad():
+        each = nn.functional.nll_loss(made.net(images), labels, reduction="none")
+    torch.testing.assert_close(position.losses, each)
+
+
+def test_training_sees_only_the_chosen_images():
+    made, data = still(build()), loader(25, shuffle=True)
+    position = begin(chosen=torch.arange(0, 25, 2))
+    images, labels = data.dataset.tensors
+    with torch.no_grad():
+        each = nn.functional.nll_loss(made.net(images), labels, reduction="none")
+    mean = training.train(made, data, position)
+    assert mean == pytest.approx(each[::2].mean().item(), abs=1e-5)
+    assert position.batch == 2
+    torch.testing.assert_close(position.losses[::2], each[::2])
+    assert torch.equal(position.losses[1::2], torch.zeros(12))
 
 
 def test_training_goes_on_from_its_position():
@@ -217,16 +246,17 @@ def test_training_goes_on_from_its_position():
     images, labels = data.dataset.tensors
     with torch.no_grad():
         rest = nn.functional.nll_loss(made.net(images[20:]), labels[20:], reduction="sum").item()
-    position = begin(epoch=4, batch=2, loss=50.0)
+    position = begin(epoch=4, batch=2, losses=torch.tensor([2.5] * 20 + [0.0] * 5))
     assert training.train(made, data, position) == pytest.approx((50 + rest) / 25, abs=1e-5)
     assert (position.epoch, position.batch) == (4, 3)
 
 
 def test_only_the_first_rank_carries_the_loss_so_far(monkeypatch):
     made, data = build(), loader(25)
-    for number, carried in ((0, 50.0), (1, 0.0), (2, 0.0)):
+    losses = torch.full((25,), 2.0)
+    for number, carried in ((0, 2.0), (1, 0.0), (2, 0.0)):
         monkeypatch.setattr(training, "rank", lambda number=number: number)
-        assert training.train(made, data, begin(batch=3, loss=50.0)) == carried / 25
+        assert training.train(made, data, begin(batch=3, losses=losses)) == carried
 
 
 def test_the_loss_of_all_ranks_is_returned(monkeypatch):
@@ -239,7 +269,7 @@ def test_the_loss_of_all_ranks_is_returned(monkeypatch):
 def test_every_batch_is_learned_with_its_whole_size(monkeypatch):
     sizes = []
     monkeypatch.setattr(
-        training, "train_step", lambda *call: (sizes.append(call[-1]), torch.tensor(0.0))[1]
+        training, "train_step", lambda *call: (sizes.append(call[-1]), torch.zeros(call[-1]))[1]
     )
     training.train(build(), loader(25), begin())
     assert sizes == [10, 10, 5]
@@ -258,14 +288,44 @@ def test_the_position_is_saved_at_every_interval(every, expected):
     images, labels = data.dataset.tensors
     position = begin()
     training.train(
-        made, data, position, lambda: seen.append((position.batch, position.loss)), every
+        made, data, position, lambda: seen.append((position.batch, position.losses)), every
     )
     assert [batch for batch, _ in seen] == expected
-    for batch, loss in seen:
-        shown = slice(10 * batch)
-        with torch.no_grad():
-            truth = nn.functional.nll_loss(made.net(images[shown]), labels[shown], reduction="sum")
-        assert loss == pytest.approx(truth.item(), abs=1e-4)
+    with torch.no_grad():
+        each = nn.functional.nll_loss(made.net(images), labels, reduction="none")
+    for batch, losses in seen:
+        torch.testing.assert_close(losses[: 10 * batch], each[: 10 * batch])
+        assert torch.equal(losses[10 * batch :], torch.zeros(25)[10 * batch :])
+
+
+def test_the_saved_position_does_not_change_with_the_next_steps():
+    saved, position = [], begin()
+    given = position.losses
+    training.train(build(), loader(25), position, lambda: saved.append(position.losses), 1)
+    assert torch.equal(given, torch.zeros(25))
+    assert [int((losses > 0).sum()) for losses in saved] == [10, 20, 25]
+
+
+# -- もう一度見る画像 ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("epoch", "revisit", "chosen"),
+    [(0, "hard", 7), (1, "hard", 3), (2, "hard", 7), (3, "hard", 3), (1, "all", 7)],
+)
+def test_every_other_epoch_sees_the_third_with_the_largest_losses(epoch, revisit, chosen):
+    losses = torch.tensor([0.5, 3.0, 1.0, 0.1, 2.0, 0.0, 0.2])
+    assert training.count_seen(epoch, 7, revisit) == chosen
+    torch.manual_seed(3)
+    position = training.begin_epoch(epoch, losses, revisit)
+    assert position.chosen.tolist() == ([1, 2, 4] if chosen == 3 else list(range(7)))
+    assert torch.equal(position.losses, torch.zeros(7))
+    assert torch.equal(position.rng, torch.get_rng_state())
+    assert (position.epoch, position.batch) == (epoch, 0)
+
+
+def test_a_single_image_is_always_seen():
+    assert [training.count_seen(epoch, 1, "hard") for epoch in (0, 1)] == [1, 1]
 
 
 # -- 評価 ---------------------------------------------------------------------
@@ -358,14 +418,16 @@ def test_restoring_the_state_goes_on_with_the_same_steps():
     first, second = build(), build()
     images, labels = torch.randn(4, 1, 28, 28), torch.arange(4)
     training.train_step(first, images, labels, 4)
-    position = Position(torch.get_rng_state(), epoch=3, batch=2, loss=1.5)
+    position = begin(chosen=torch.tensor([4, 2]), losses=torch.rand(25), epoch=3, batch=2)
     state = copy.deepcopy(training.state_of(first, position, {"lr": 0.006}))
     assert state["settings"] == {"lr": 0.006}
     drawn = torch.rand(3)
     restored = training.restore(second, state)
     assert torch.equal(torch.rand(3), drawn)
     assert torch.equal(restored.rng, position.rng)
-    assert (restored.epoch, restored.batch, restored.loss) == (3, 2, 1.5)
+    assert (restored.epoch, restored.batch) == (3, 2)
+    assert torch.equal(restored.chosen, position.chosen)
+    assert torch.equal(restored.losses, position.losses)
     assert second.scheduler.get_last_lr() == first.scheduler.get_last_lr()
     for made in (first, second):
         training.train_step(made, images, labels, 4)
