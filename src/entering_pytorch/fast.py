@@ -208,7 +208,7 @@ def report_speed(args: argparse.Namespace, loader: BatchLoader) -> Speed:
     images, labels = next(iter(loader))
     images, labels = images.to(args.device), labels.to(args.device)
     training = build(args, ENDLESS)
-    position = begin_epoch(0, torch.zeros(batches.count), "all")
+    position = begin_epoch(0, torch.zeros(batches.count), args.revisit)
 
     def loop() -> int:
         position.batch = start

@@ -338,6 +338,16 @@ def test_a_bf16_run_is_not_resumed_where_bf16_is_missing(root, tmp_path, monkeyp
         )
 
 
+def test_an_fp32_run_is_resumed_where_bf16_is_missing(root, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "checkpoint.pt"
+    common = ["--data", str(root), *SMALL, "--checkpoint", str(path)]
+    fast.main(common)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    capsys.readouterr()
+    fast.main([*common, "--resume"])
+    assert "bf16の命令：なし" in capsys.readouterr().out
+
+
 def test_other_options_may_change(root, tmp_path):
     path = tmp_path / "checkpoint.pt"
     common = ["--data", str(root), *SMALL, "--checkpoint", str(path)]
