@@ -91,7 +91,8 @@ def load_state(args: argparse.Namespace) -> dict[str, Any] | None:
         return None
     except ValueError:
         state = {}
-    if "settings" not in state:  # mnist.pyが保存した重みなど
+    # mnist.pyが保存した重みや、オプションの違う版のチェックポイント
+    if set(state.get("settings", ())) != {*SETTINGS, "precision"}:
         sys.exit(f"{args.checkpoint}は、チェックポイントとして読めません。")
     settings = state["settings"]
     if settings["precision"] == "bf16" and not has_bf16(args.device):

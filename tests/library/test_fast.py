@@ -325,6 +325,18 @@ def test_weights_alone_are_no_checkpoint(root, tmp_path):
     assert stopped(*common, "--resume") == f"{path}は、チェックポイントとして読めません。"
 
 
+@pytest.mark.parametrize("change", [{"newer": 1}, {"revisit": None}])
+def test_a_checkpoint_of_another_version_is_refused(change, root, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    common = ["--data", str(root), *SMALL, "--checkpoint", str(path)]
+    fast.main(common)
+    state = load_checkpoint(path)
+    settings = {**state["settings"], **change}
+    state["settings"] = {name: value for name, value in settings.items() if value is not None}
+    save_checkpoint(state, path)
+    assert stopped(*common, "--resume") == f"{path}は、チェックポイントとして読めません。"
+
+
 def test_a_bf16_run_is_not_resumed_where_bf16_is_missing(root, tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.pt"
     common = ["--data", str(root), *SMALL, "--checkpoint", str(path)]
